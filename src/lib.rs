@@ -1,0 +1,9 @@
+//! ai-vm keeps a fleet of named virtual machines on one workstation.
+//!
+//! The rooms, from the ground up; each imports only rooms above it in this list:
+//!
+//! - [`diagnostic`]: what every error can say about itself.
+//! - [`vm`]: the domain as values.
+
+pub mod diagnostic;
+pub mod vm;

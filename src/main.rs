@@ -1,0 +1,3 @@
+//! The `ai-vm` command.
+
+fn main() {}

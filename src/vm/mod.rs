@@ -1,0 +1,7 @@
+//! The domain: what a VM is, as values. No input or output, no async; everything here can be tested by
+//! calling it.
+
+pub mod label;
+pub mod name;
+pub mod port;
+pub mod size;
