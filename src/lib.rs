@@ -4,6 +4,8 @@
 //!
 //! - [`diagnostic`]: what every error can say about itself.
 //! - [`vm`]: the domain as values.
+//! - [`host`]: this machine.
 
 pub mod diagnostic;
+pub mod host;
 pub mod vm;

@@ -1,0 +1,106 @@
+//! The only reader of environment variables that decide where things are.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use crate::diagnostic::{Diagnostic, Kind};
+
+/// What the environment says about directories and the user.
+#[derive(Clone, Debug)]
+pub struct Environment {
+    /// Where VMs and images are kept: `AI_VM_HOME`, else `$XDG_DATA_HOME/ai-vms`, else `~/.local/share/ai-vms`.
+    pub data: PathBuf,
+    /// The configuration file: `AI_VM_CONFIG`, else `$XDG_CONFIG_HOME/ai-vm/config.toml`, else
+    /// `~/.config/ai-vm/config.toml`.
+    pub config: PathBuf,
+    /// The QEMU to run instead of the one on `PATH`: `AI_VM_QEMU`.
+    pub qemu: Option<PathBuf>,
+    /// The login name of the person at the keyboard, when the environment tells.
+    pub user: Option<String>,
+}
+
+/// The environment does not say where to keep things.
+#[derive(Debug, thiserror::Error)]
+pub enum EnvError {
+    /// Neither an override nor a home directory is set.
+    #[error("no home directory: HOME is not set")]
+    NoHome,
+    /// A directory variable holds a path that is not absolute.
+    #[error("{variable} is `{}`, which is not an absolute path", path.display())]
+    NotAbsolute {
+        /// The variable.
+        variable: &'static str,
+        /// Its value.
+        path: PathBuf,
+    },
+}
+
+impl Diagnostic for EnvError {
+    fn kind(&self) -> Kind {
+        Kind::Usage
+    }
+
+    fn hints(&self) -> Vec<String> {
+        vec!["name the directory for VMs: `export AI_VM_HOME=/path/to/ai-vms`".to_owned()]
+    }
+}
+
+impl Environment {
+    /// Reads the process environment.
+    pub fn read() -> Result<Self, EnvError> {
+        Self::from_lookup(|name| env::var_os(name))
+    }
+
+    fn from_lookup(lookup: impl Fn(&str) -> Option<OsString>) -> Result<Self, EnvError> {
+        let set = |name: &str| lookup(name).filter(|value| !value.is_empty());
+        let path = |variable: &'static str| match set(variable).map(PathBuf::from) {
+            Some(path) if !path.is_absolute() => Err(EnvError::NotAbsolute { variable, path }),
+            other => Ok(other),
+        };
+        let below_home = |rest: &str| Ok(path("HOME")?.ok_or(EnvError::NoHome)?.join(rest));
+        let data = match (path("AI_VM_HOME")?, path("XDG_DATA_HOME")?) {
+            (Some(own), _) => own,
+            (None, Some(xdg)) => xdg.join("ai-vms"),
+            (None, None) => below_home(".local/share/ai-vms")?,
+        };
+        let config = match (path("AI_VM_CONFIG")?, path("XDG_CONFIG_HOME")?) {
+            (Some(own), _) => own,
+            (None, Some(xdg)) => xdg.join("ai-vm/config.toml"),
+            // A machine account without a home still has a data directory; it simply has no configuration file.
+            (None, None) => {
+                below_home(".config/ai-vm/config.toml").unwrap_or_else(|_| data.join("config.toml"))
+            }
+        };
+        let user = set("USER").or_else(|| set("LOGNAME")).and_then(|name| name.into_string().ok());
+        Ok(Self { data, config, qemu: path("AI_VM_QEMU")?, user })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(pairs: &[(&str, &str)]) -> Result<Environment, EnvError> {
+        Environment::from_lookup(|name| {
+            pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| OsString::from(value))
+        })
+    }
+
+    #[test]
+    fn the_nearest_setting_wins() {
+        let home = ("HOME", "/home/u");
+        assert_eq!(with(&[home]).unwrap().data, PathBuf::from("/home/u/.local/share/ai-vms"));
+        assert_eq!(with(&[home, ("XDG_DATA_HOME", "/x")]).unwrap().data, PathBuf::from("/x/ai-vms"));
+        let own = with(&[home, ("XDG_DATA_HOME", "/x"), ("AI_VM_HOME", "/own")]).unwrap();
+        assert_eq!(own.data, PathBuf::from("/own"));
+        assert_eq!(own.config, PathBuf::from("/home/u/.config/ai-vm/config.toml"));
+    }
+
+    #[test]
+    fn nothing_is_guessed() {
+        assert!(matches!(with(&[]), Err(EnvError::NoHome)));
+        assert!(matches!(with(&[("AI_VM_HOME", "rel")]), Err(EnvError::NotAbsolute { .. })));
+        assert!(matches!(with(&[("HOME", "")]), Err(EnvError::NoHome)));
+    }
+}

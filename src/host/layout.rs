@@ -1,0 +1,100 @@
+//! Every file name below the data directory, in one place.
+
+use std::path::{Path, PathBuf};
+
+use crate::vm::name::VmName;
+
+/// Where everything of ai-vm lies. Only names: nothing here touches the disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    root: PathBuf,
+}
+
+impl Layout {
+    /// Lays out a data directory.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// Returns the data directory itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Held for the milliseconds in which names and ports are decided and a VM appears or leaves.
+    pub fn registry_lock(&self) -> PathBuf {
+        self.root.join("registry.lock")
+    }
+
+    /// One directory a VM, named like it.
+    pub fn vms(&self) -> PathBuf {
+        self.root.join("vms")
+    }
+
+    /// The directory of one VM.
+    pub fn vm(&self, name: &VmName) -> VmDir {
+        VmDir { path: self.vms().join(name.as_str()) }
+    }
+
+    /// One directory an image.
+    pub fn images(&self) -> PathBuf {
+        self.root.join("images")
+    }
+
+    /// Half-made and half-removed directories; whatever is here and has no owner is rubbish.
+    pub fn staging(&self) -> PathBuf {
+        self.root.join("staging")
+    }
+
+    /// Held shared by everyone who has something in [`Layout::staging`].
+    pub fn staging_lock(&self) -> PathBuf {
+        self.root.join("staging.lock")
+    }
+
+    /// What is known about accelerators on this machine since it booted.
+    pub fn accelerator_verdict(&self) -> PathBuf {
+        self.root.join("accelerator.json")
+    }
+}
+
+/// The directory of one VM and the names in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VmDir {
+    path: PathBuf,
+}
+
+impl VmDir {
+    /// The record: what the VM should be.
+    pub const RECORD: &str = "vm.toml";
+    /// Held by QEMU as long as it lives. Held = the VM is alive.
+    pub const RUN_LOCK: &str = "run.lock";
+    /// The VM's own disk, copy-on-write over its image.
+    pub const DISK: &str = "disk.qcow2";
+    /// What the guest wrote to its serial console.
+    pub const CONSOLE_LOG: &str = "console.log";
+    /// What QEMU itself said.
+    pub const QEMU_LOG: &str = "qemu.log";
+    /// QEMU's control socket. Whoever can connect to it can run code as this user.
+    pub const QMP_SOCKET: &str = "qmp.sock";
+    /// Facts about the present or last launch.
+    pub const RUN: &str = "run.toml";
+    /// Keys and identifiers of the guest.
+    pub const IDENTITY: &str = "identity";
+    /// The marker of the boot that was last seen ready.
+    pub const READY: &str = "ready";
+
+    /// Takes a directory that is, or will become, a VM's.
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+
+    /// Returns the directory itself.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Returns the path of one of the names above.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+}

@@ -1,0 +1,10 @@
+//! This machine: its environment, directories, files, locks and ports. Knows VMs by name only.
+
+pub mod data_dir;
+pub mod env;
+pub mod files;
+pub mod layout;
+pub mod listeners;
+pub mod lock;
+pub mod random;
+pub mod staging;
