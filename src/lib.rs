@@ -5,7 +5,9 @@
 //! - [`diagnostic`]: what every error can say about itself.
 //! - [`vm`]: the domain as values.
 //! - [`host`]: this machine.
+//! - [`registry`]: what VMs there should be.
 
 pub mod diagnostic;
 pub mod host;
+pub mod registry;
 pub mod vm;

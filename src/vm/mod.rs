@@ -5,3 +5,4 @@ pub mod label;
 pub mod name;
 pub mod port;
 pub mod size;
+pub mod spec;

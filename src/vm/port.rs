@@ -128,18 +128,6 @@ pub enum PortError {
         /// What was given, escaped.
         given: String,
     },
-    /// One host port was asked for twice in one request.
-    #[error("the host port {port} is asked for twice")]
-    HostTwice {
-        /// The port.
-        port: Port,
-    },
-    /// A privileged host port that this user cannot bind.
-    #[error("the host port {port} is privileged and this user cannot listen on it")]
-    Privileged {
-        /// The port.
-        port: Port,
-    },
 }
 
 impl Diagnostic for PortError {
@@ -152,13 +140,6 @@ impl Diagnostic for PortError {
             Self::NotAPort { .. } => Vec::new(),
             Self::NotAForward { .. } => {
                 vec!["write HOST:GUEST, for example `-p 8080:80`, or `-p auto:80`".to_owned()]
-            }
-            Self::HostTwice { .. } => vec!["give each forward a host port of its own, or `auto`".to_owned()],
-            Self::Privileged { port } => {
-                vec![format!(
-                    "use a port from 1024 up, for example `-p {}:{port}`",
-                    u32::from(port.get()) + 8000
-                )]
             }
         }
     }
