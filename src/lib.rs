@@ -6,8 +6,14 @@
 //! - [`vm`]: the domain as values.
 //! - [`host`]: this machine.
 //! - [`registry`]: what VMs there should be.
+//! - [`lifecycle`]: the life of one VM.
+//! - [`ui`]: streams, tables, progress.
+//! - [`cli`]: the command line.
 
+pub mod cli;
 pub mod diagnostic;
 pub mod host;
+pub mod lifecycle;
 pub mod registry;
+pub mod ui;
 pub mod vm;

@@ -1,3 +1,7 @@
 //! The `ai-vm` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ai_vm::cli::main()
+}

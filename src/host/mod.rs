@@ -1,5 +1,6 @@
 //! This machine: its environment, directories, files, locks and ports. Knows VMs by name only.
 
+pub mod capacity;
 pub mod data_dir;
 pub mod env;
 pub mod files;

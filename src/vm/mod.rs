@@ -1,8 +1,10 @@
 //! The domain: what a VM is, as values. No input or output, no async; everything here can be tested by
 //! calling it.
 
+pub mod capacity;
 pub mod label;
 pub mod name;
 pub mod port;
 pub mod size;
 pub mod spec;
+pub mod state;

@@ -51,6 +51,9 @@ impl Diagnostic for SizeError {
 pub struct MemorySize(u64);
 
 impl MemorySize {
+    /// What a VM gets unless something else is asked for: 8 GiB.
+    pub const DEFAULT: Self = Self(8 * 1024);
+
     const WHAT: &'static str = "memory size";
     const RANGE: &'static str = "from 128mb to 1024gb";
 
@@ -89,6 +92,9 @@ impl FromStr for MemorySize {
 pub struct DiskSize(u64);
 
 impl DiskSize {
+    /// What a VM gets unless something else is asked for: 50 GiB.
+    pub const DEFAULT: Self = Self(50);
+
     const WHAT: &'static str = "disk size";
     const RANGE: &'static str = "whole gigabytes from 1gb to 10000gb";
 
@@ -132,6 +138,9 @@ impl FromStr for DiskSize {
 pub struct CpuCount(u64);
 
 impl CpuCount {
+    /// What a VM gets unless something else is asked for: 2.
+    pub const DEFAULT: Self = Self(2);
+
     const WHAT: &'static str = "number of CPUs";
     const RANGE: &'static str = "from 1 to 128";
 

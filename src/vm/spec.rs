@@ -39,6 +39,25 @@ pub enum Guest {
 }
 
 impl Guest {
+    /// Makes an image guest from an absolute path or a URL; a URL has to be https and come with a checksum.
+    pub fn image(source: &str, sha256: Option<&str>) -> Result<Self, SpecError> {
+        let shown = || source.escape_debug().to_string();
+        if source.contains("://") {
+            if !source.starts_with("https://") || source.chars().any(|c| c.is_control() || c == ' ') {
+                return Err(SpecError::NotHttps { given: shown() });
+            }
+            if sha256.is_none() {
+                return Err(SpecError::NoChecksum { given: shown() });
+            }
+        }
+        let sha256 = sha256.map(|digest| {
+            let well_formed = digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_hexdigit());
+            let bad = || SpecError::Checksum { given: digest.escape_debug().to_string() };
+            well_formed.then(|| digest.to_ascii_lowercase()).ok_or_else(bad)
+        });
+        Ok(Self::Image { source: source.to_owned(), sha256: sha256.transpose()? })
+    }
+
     /// Returns the name of the family, as `ls` shows it.
     pub const fn family(&self) -> &'static str {
         match self {
@@ -59,6 +78,16 @@ pub enum AcceleratorChoice {
     Kvm,
     /// By emulation.
     Tcg,
+}
+
+impl fmt::Display for AcceleratorChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Auto => "auto",
+            Self::Kvm => "kvm",
+            Self::Tcg => "tcg",
+        })
+    }
 }
 
 impl FromStr for AcceleratorChoice {
@@ -83,6 +112,13 @@ impl UserName {
     /// Returns the name as text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+/// The login name where neither the user nor the host's account gives one.
+impl Default for UserName {
+    fn default() -> Self {
+        Self("dev".to_owned())
     }
 }
 
@@ -190,6 +226,22 @@ impl Diagnostic for SpecError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn images_are_files_or_checked_downloads() {
+        let digest = "A".repeat(64);
+        assert!(Guest::image("/x.qcow2", None).is_ok());
+        let url = Guest::image("https://example.org/x.qcow2", Some(&digest)).unwrap();
+        assert!(matches!(url, Guest::Image { sha256: Some(kept), .. } if kept == "a".repeat(64)));
+        for (source, sha256) in [
+            ("https://example.org/x", None),
+            ("http://example.org/x", Some(digest.as_str())),
+            ("file:///x", Some(digest.as_str())),
+            ("/x.qcow2", Some("abc")),
+        ] {
+            assert!(Guest::image(source, sha256).is_err(), "{source} was accepted");
+        }
+    }
 
     #[test]
     fn user_names() {

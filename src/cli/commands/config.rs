@@ -1,0 +1,67 @@
+//! `ai-vm config`: what the configuration says, and where.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::cli::context::Context;
+use crate::cli::failure::Failure;
+use crate::vm::spec::{AcceleratorChoice, UserName};
+
+/// Arguments of `config`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Print an object
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is in force, from the file or by default.
+#[derive(Debug, Serialize)]
+struct InForce {
+    file: PathBuf,
+    file_exists: bool,
+    data: PathBuf,
+    ram_mib: u64,
+    cpus: u64,
+    disk_gib: u64,
+    user: Option<UserName>,
+    accel: AcceleratorChoice,
+    mirror: Option<String>,
+}
+
+/// Shows the configuration.
+pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
+    let hardware = ctx.config.hardware();
+    let in_force = InForce {
+        file_exists: ctx.env.config.exists(),
+        file: ctx.env.config.clone(),
+        data: ctx.registry.layout().root().to_owned(),
+        ram_mib: hardware.memory.mib(),
+        cpus: hardware.cpus.get(),
+        disk_gib: hardware.disk.gib(),
+        user: ctx.config.user.clone(),
+        accel: ctx.config.accel.unwrap_or_default(),
+        mirror: ctx.config.mirror.clone(),
+    };
+    if args.json {
+        ctx.print_json(&in_force)?;
+        return Ok(0);
+    }
+    let existing = if in_force.file_exists { "" } else { "  (not there; these are the defaults)" };
+    let user = in_force.user.map_or_else(|| "# user: yours".to_owned(), |user| format!("user = \"{user}\""));
+    let mirror = in_force.mirror.map_or_else(
+        || "# mirror: that of this machine's apt".to_owned(),
+        |mirror| format!("mirror = \"{}\"", mirror.escape_debug()),
+    );
+    let accel = in_force.accel;
+    ctx.print(&format!(
+        "# {}{existing}\n# VMs are in {}\nram = \"{}\"\ncpu = {}\nstorage = \"{}\"\n{user}\naccel = \"{accel}\"\n{mirror}\n",
+        in_force.file.display(),
+        in_force.data.display(),
+        hardware.memory,
+        hardware.cpus,
+        hardware.disk,
+    ))?;
+    Ok(0)
+}

@@ -1,0 +1,57 @@
+//! `ai-vm create`: registers VMs.
+
+use crate::cli::commands::spec::SpecArgs;
+use crate::cli::context::Context;
+use crate::cli::failure::Failure;
+use crate::cli::values::value;
+use crate::host::capacity;
+use crate::lifecycle::create;
+use crate::registry::record::Record;
+use crate::vm::name::VmName;
+use crate::vm::port::loopback;
+
+/// Arguments of `create`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Names: letters, digits, - and _
+    #[arg(value_name = "NAME", required = true, value_parser = value::<VmName>)]
+    names: Vec<VmName>,
+    #[command(flatten)]
+    spec: SpecArgs,
+}
+
+/// Creates the VMs in their order; the first that cannot be created ends the command, those before it stay.
+pub fn run(ctx: &Context, args: Args) -> Result<u8, Failure> {
+    for name in args.names {
+        let record = register(ctx, name, &args.spec)?;
+        ctx.terminal.status(&describe(&record));
+    }
+    Ok(0)
+}
+
+/// Registers one VM and warns of what is unwise about it.
+pub fn register(ctx: &Context, name: VmName, spec: &SpecArgs) -> Result<Record, Failure> {
+    let new = spec.new_vm(ctx, name)?;
+    for warning in capacity::measure(ctx.registry.layout().root()).warnings(&new.hardware) {
+        ctx.terminal.warn(&format!("{}: {warning}", new.name));
+    }
+    if new.ports.bind != loopback() {
+        let warning = format!("its ports listen on {}, open to the network", new.ports.bind);
+        ctx.terminal.warn(&format!("{}: {warning}", new.name));
+    }
+    Ok(create::create(&ctx.registry, new)?)
+}
+
+/// Says on one line what a VM has been given.
+pub fn describe(record: &Record) -> String {
+    let ports: Vec<String> = record.forwards.iter().map(|f| format!("{}->{}", f.host, f.guest)).collect();
+    let hardware = &record.hardware;
+    format!(
+        "{}: created, {} memory, {} CPUs, {} disk, ports {}",
+        record.name,
+        hardware.memory,
+        hardware.cpus,
+        hardware.disk,
+        ports.join(" ")
+    )
+}

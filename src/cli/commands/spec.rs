@@ -1,0 +1,143 @@
+//! The options that say what a new VM should be, shared by `create` and `up`.
+
+use std::net::IpAddr;
+use std::path::Path;
+
+use crate::cli::context::Context;
+use crate::cli::failure::{Failure, UsageError};
+use crate::cli::values::value;
+use crate::host::files::failed;
+use crate::lifecycle::create::NewVm;
+use crate::registry::ports::{DEFAULT_GUEST_PORTS, PortRequest};
+use crate::vm::label::Label;
+use crate::vm::name::VmName;
+use crate::vm::port::{ForwardRequest, HostPort, Port, loopback};
+use crate::vm::size::{CpuCount, DiskSize, MemorySize};
+use crate::vm::spec::{AcceleratorChoice, Guest, Hardware, SpecError, UserName};
+
+/// What a new VM should be.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "New VM")]
+pub struct SpecArgs {
+    /// Memory: 8, 8gb, 512mb [default: 8gb]
+    #[arg(long, value_name = "SIZE", value_parser = value::<MemorySize>)]
+    ram: Option<MemorySize>,
+    /// Processors: 4, 4cpu [default: 2]
+    #[arg(long, value_name = "COUNT", value_parser = value::<CpuCount>)]
+    cpu: Option<CpuCount>,
+    /// Disk: 50, 50gb, 1tb; takes space only as the guest writes [default: 50gb]
+    #[arg(long, value_name = "SIZE", value_parser = value::<DiskSize>)]
+    storage: Option<DiskSize>,
+    /// The system: `debian` is made on this machine, `image` is one you bring with --image [default: debian]
+    #[arg(long, value_name = "FAMILY", value_parser = ["debian", "image"])]
+    guest: Option<String>,
+    /// A disk image with cloud-init: a file, or an https URL with --sha256
+    #[arg(long, value_name = "FILE|URL")]
+    image: Option<String>,
+    /// The SHA-256 checksum of the image file
+    #[arg(long, value_name = "DIGEST", requires = "image")]
+    sha256: Option<String>,
+    /// The login name in the guest [default: yours]
+    #[arg(long, value_name = "NAME", value_parser = value::<UserName>)]
+    user: Option<UserName>,
+    /// How processors are run: `kvm`, `tcg` (emulation), or `auto`: by what really works [default: auto]
+    #[arg(long, value_name = "HOW", value_parser = value::<AcceleratorChoice>)]
+    accel: Option<AcceleratorChoice>,
+    /// Forward a host port to a guest port: 8080:80, or auto:80 for a free one
+    #[arg(short, long = "port", value_name = "HOST:GUEST", value_parser = value::<ForwardRequest>)]
+    port: Vec<ForwardRequest>,
+    /// The host port for SSH [default: a free one from 2222 up]
+    #[arg(long, value_name = "PORT", value_parser = value::<Port>)]
+    ssh_port: Option<Port>,
+    /// Forward only SSH and what -p says, not 3001 and 9080
+    #[arg(long)]
+    no_default_ports: bool,
+    /// The host address that listens. Anything but loopback opens the VM to the network
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    bind: IpAddr,
+    /// A label, to name many VMs at once later
+    #[arg(short, long = "label", value_name = "KEY=VALUE", value_parser = value::<Label>)]
+    labels: Vec<Label>,
+}
+
+impl SpecArgs {
+    /// Tells whether something was asked for that an existing VM cannot be given by `up`.
+    pub fn is_default(&self) -> bool {
+        self.ram.is_none()
+            && self.cpu.is_none()
+            && self.storage.is_none()
+            && self.guest.is_none()
+            && self.image.is_none()
+            && self.user.is_none()
+            && self.accel.is_none()
+            && self.port.is_empty()
+            && self.ssh_port.is_none()
+            && !self.no_default_ports
+            && self.bind == loopback()
+            && self.labels.is_empty()
+    }
+
+    /// Completes what was typed with the configuration and the defaults, for one VM.
+    pub fn new_vm(&self, ctx: &Context, name: VmName) -> Result<NewVm, Failure> {
+        let defaults = ctx.config.hardware();
+        Ok(NewVm {
+            name,
+            hardware: Hardware {
+                memory: self.ram.unwrap_or(defaults.memory),
+                cpus: self.cpu.unwrap_or(defaults.cpus),
+                disk: self.storage.unwrap_or(defaults.disk),
+            },
+            guest: self.guest()?,
+            user: self.user(ctx),
+            accel: self.accel.or(ctx.config.accel).unwrap_or_default(),
+            ports: self.ports(),
+            labels: self.labels.iter().map(|label| (label.key.clone(), label.value.clone())).collect(),
+        })
+    }
+
+    fn guest(&self) -> Result<Guest, Failure> {
+        match (self.guest.as_deref(), &self.image) {
+            (Some("debian"), Some(_)) => Err(UsageError {
+                message: "`--guest debian` is made by ai-vm and takes no `--image`".to_owned(),
+                hint: "leave one of them away".to_owned(),
+            }
+            .into()),
+            (Some("image"), None) => Err(UsageError {
+                message: "`--guest image` needs to know which image".to_owned(),
+                hint: "add `--image FILE`, or `--image URL --sha256 DIGEST`".to_owned(),
+            }
+            .into()),
+            (_, Some(image)) => Ok(Guest::image(&absolute(image)?, self.sha256.as_deref())?),
+            (_, None) => Ok(Guest::Debian),
+        }
+    }
+
+    /// The login name is the one of the person at the keyboard where a guest can have it: never `root`, which is
+    /// not to be logged into.
+    fn user(&self, ctx: &Context) -> UserName {
+        let ours = || ctx.env.user.as_deref().and_then(|name| name.parse().ok());
+        self.user.clone().or_else(|| ctx.config.user.clone()).or_else(ours).unwrap_or_default()
+    }
+
+    fn ports(&self) -> PortRequest {
+        let mut forwards = self.port.clone();
+        if !self.no_default_ports {
+            for guest in DEFAULT_GUEST_PORTS.into_iter().filter_map(Port::new) {
+                if !forwards.iter().any(|forward| forward.guest == guest) {
+                    forwards.push(ForwardRequest { host: HostPort::Auto, guest });
+                }
+            }
+        }
+        let ssh = self.ssh_port.map_or(HostPort::Auto, HostPort::Fixed);
+        PortRequest { ssh, forwards, bind: self.bind }
+    }
+}
+
+/// Makes a path absolute, because a record is read from other directories; a URL stays as it is.
+fn absolute(image: &str) -> Result<String, Failure> {
+    if image.contains("://") {
+        return Ok(image.to_owned());
+    }
+    let path = std::fs::canonicalize(image).map_err(failed("find the image", Path::new(image)))?;
+    path.into_os_string().into_string().map_err(|path| SpecError::Path { path: path.into() }.into())
+}

@@ -1,0 +1,79 @@
+//! How a VM is shown: the JSON shape, which is a contract, and the words of a table.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use serde::Serialize;
+
+use crate::lifecycle::observe::Observed;
+use crate::vm::name::VmName;
+use crate::vm::port::{Forward, Port, loopback};
+use crate::vm::state::State;
+
+/// A VM as `ls --json` shows it. Keys are only ever added. Those that a broken record does not tell are null.
+#[derive(Clone, Debug, Serialize)]
+pub struct Summary {
+    /// The name.
+    pub name: VmName,
+    /// What it is doing.
+    pub state: State,
+    /// The guest family.
+    pub guest: Option<&'static str>,
+    /// Memory in MiB.
+    pub ram_mib: Option<u64>,
+    /// Processors.
+    pub cpus: Option<u64>,
+    /// The disk as the guest sees it, in GiB.
+    pub disk_gib: Option<u64>,
+    /// The host port of its SSH server.
+    pub ssh_port: Option<Port>,
+    /// All forwarded ports.
+    pub ports: Vec<PortSummary>,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// When it was created, RFC 3339.
+    pub created: Option<String>,
+    /// What is wrong with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+/// A forwarded port.
+#[derive(Clone, Debug, Serialize)]
+pub struct PortSummary {
+    /// The port on the host.
+    pub host: Port,
+    /// The port in the guest.
+    pub guest: Port,
+    /// The host address that listens.
+    pub bind: IpAddr,
+}
+
+impl From<&Observed> for Summary {
+    fn from(vm: &Observed) -> Self {
+        let record = vm.entry.record.as_ref().ok();
+        let forwards = record.map(|record| record.forwards.as_slice()).unwrap_or_default();
+        let port = |f: &Forward| PortSummary { host: f.host, guest: f.guest, bind: f.bind };
+        Self {
+            name: vm.entry.name.clone(),
+            state: vm.state,
+            guest: record.map(|record| record.guest.family()),
+            ram_mib: record.map(|record| record.hardware.memory.mib()),
+            cpus: record.map(|record| record.hardware.cpus.get()),
+            disk_gib: record.map(|record| record.hardware.disk.gib()),
+            ssh_port: record.and_then(|record| record.ssh()).map(|forward| forward.host),
+            ports: forwards.iter().map(port).collect(),
+            labels: record.map(|record| record.labels.clone()).unwrap_or_default(),
+            created: record.map(|record| record.created.clone()),
+            problem: vm.problem.clone(),
+        }
+    }
+}
+
+impl PortSummary {
+    /// Returns `3001->3001`, with the address in front where it is not loopback.
+    pub fn words(&self) -> String {
+        let Self { host, guest, bind } = self;
+        if *bind == loopback() { format!("{host}->{guest}") } else { format!("{bind}:{host}->{guest}") }
+    }
+}

@@ -1,0 +1,151 @@
+//! The configuration file: defaults for new VMs. Unknown keys are errors, because a misspelt default is a surprise
+//! later.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::diagnostic::{Diagnostic, Kind};
+use crate::host::files::{self, FileError};
+use crate::vm::size::{CpuCount, DiskSize, MemorySize};
+use crate::vm::spec::{AcceleratorChoice, Hardware, UserName};
+
+/// The largest configuration file that is read, in bytes.
+const MAX_BYTES: u64 = 64 * 1024;
+
+/// What a configuration file can say. Everything is optional.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Memory of a new VM, as on the command line: `ram = "8gb"` or `ram = 8`.
+    #[serde(default, deserialize_with = "as_typed")]
+    pub ram: Option<MemorySize>,
+    /// Processors of a new VM.
+    #[serde(default, deserialize_with = "as_typed")]
+    pub cpu: Option<CpuCount>,
+    /// Disk of a new VM.
+    #[serde(default, deserialize_with = "as_typed")]
+    pub storage: Option<DiskSize>,
+    /// Login name in a new VM.
+    #[serde(default, deserialize_with = "as_typed")]
+    pub user: Option<UserName>,
+    /// How processors are run.
+    #[serde(default, deserialize_with = "as_typed")]
+    pub accel: Option<AcceleratorChoice>,
+    /// The Debian mirror that images are made from.
+    #[serde(default)]
+    pub mirror: Option<String>,
+}
+
+/// Reads a value with the parser of the command line, from a string or a whole number.
+fn as_typed<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: std::str::FromStr,
+    T::Err: std::fmt::Display,
+{
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "a string or a whole number")]
+    enum Typed {
+        Number(u64),
+        Text(String),
+    }
+    let text = match Typed::deserialize(deserializer)? {
+        Typed::Number(number) => number.to_string(),
+        Typed::Text(text) => text,
+    };
+    text.parse().map(Some).map_err(serde::de::Error::custom)
+}
+
+/// Why the configuration file is not used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// It cannot be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// It does not say what it should.
+    #[error("{}:{line}: {reason}", path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: usize,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+impl Diagnostic for ConfigError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::File(error) => error.kind(),
+            Self::Content { .. } => Kind::Usage,
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::File(error) => error.hints(),
+            Self::Content { .. } => {
+                vec!["known keys: `ram`, `cpu`, `storage`, `user`, `accel`, `mirror`".to_owned()]
+            }
+        }
+    }
+}
+
+impl Config {
+    /// Reads the file; one that is not there says nothing.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        if !path.exists() {
+            return Ok(Self::default());
+        }
+        let content = files::read_bounded(path, MAX_BYTES)?;
+        Self::parse(&String::from_utf8_lossy(&content), path)
+    }
+
+    fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        toml::from_str(text).map_err(|error| {
+            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+            let line = before.matches('\n').count() + 1;
+            let reason = error.message().split_whitespace().collect::<Vec<_>>().join(" ");
+            ConfigError::Content { path: path.to_owned(), line, reason }
+        })
+    }
+
+    /// Returns the hardware of a VM for which nothing else is asked on the command line.
+    pub fn hardware(&self) -> Hardware {
+        Hardware {
+            memory: self.ram.unwrap_or(MemorySize::DEFAULT),
+            cpus: self.cpu.unwrap_or(CpuCount::DEFAULT),
+            disk: self.storage.unwrap_or(DiskSize::DEFAULT),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Config, ConfigError> {
+        Config::parse(text, Path::new("/c.toml"))
+    }
+
+    #[test]
+    fn sizes_are_written_as_on_the_command_line() {
+        let config = parse("ram = \"512mb\"\ncpu = 4\nuser = \"dev\"\n").unwrap();
+        let hardware = config.hardware();
+        assert_eq!((hardware.memory.mib(), hardware.cpus.get(), hardware.disk.gib()), (512, 4, 50));
+    }
+
+    #[test]
+    fn mistakes_are_told_with_their_line() {
+        for (text, line, part) in [
+            ("cpu = 2\nrum = 8\n", 2, "unknown field `rum`"),
+            ("ram = \"lots\"\n", 1, "`lots` is not a valid memory size"),
+            ("ram = 8\n\ncpu = true\n", 3, "a string or a whole number"),
+        ] {
+            let error = parse(text).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("/c.toml:{line}: ")) && error.contains(part), "{error}");
+        }
+    }
+}

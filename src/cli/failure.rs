@@ -1,0 +1,78 @@
+//! How a command fails: an error of any room, or several that have been shown already.
+
+use std::io;
+
+use crate::diagnostic::{Diagnostic, Kind};
+use crate::ui::terminal::Terminal;
+
+/// What a command returns when it did not do what was asked.
+#[derive(Debug)]
+pub enum Failure {
+    /// An error that is still to be shown.
+    Error(Box<dyn Diagnostic>),
+    /// An error that is still to be shown, with an exit code of its own.
+    WithCode(Box<dyn Diagnostic>, u8),
+    /// Everything has been said; only the exit code is left.
+    Shown(u8),
+}
+
+impl<E: Diagnostic> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Error(Box::new(error))
+    }
+}
+
+impl Failure {
+    /// Shows what is still to be shown and returns the exit code.
+    pub fn report(self, terminal: &Terminal) -> u8 {
+        match self {
+            Self::Error(error) => {
+                terminal.error(error.as_ref(), None);
+                error.kind().exit_code()
+            }
+            Self::WithCode(error, code) => {
+                terminal.error(error.as_ref(), None);
+                code
+            }
+            Self::Shown(code) => code,
+        }
+    }
+}
+
+/// Data that could not be written to stdout.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write to stdout")]
+struct StdoutError(#[source] io::Error);
+
+impl Diagnostic for StdoutError {}
+
+impl Failure {
+    /// Turns a failed write to stdout into a failure; a reader that went away is told by the code alone, as
+    /// the shell does for SIGPIPE.
+    pub fn stdout(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self::Shown(141),
+            _ => StdoutError(error).into(),
+        }
+    }
+}
+
+/// A request that cannot be carried out as it was typed, found after parsing.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct UsageError {
+    /// What is wrong, with the value.
+    pub message: String,
+    /// What to type instead.
+    pub hint: String,
+}
+
+impl Diagnostic for UsageError {
+    fn kind(&self) -> Kind {
+        Kind::Usage
+    }
+
+    fn hints(&self) -> Vec<String> {
+        vec![self.hint.clone()]
+    }
+}

@@ -1,0 +1,34 @@
+//! The command line: what can be typed, and how each verb calls the rooms below.
+
+pub mod commands;
+pub mod config;
+pub mod context;
+pub mod failure;
+pub mod root;
+pub mod targets;
+pub mod values;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::ui::terminal::Terminal;
+
+/// Runs the command that the process was started with and returns its exit code.
+pub fn main() -> ExitCode {
+    // Whatever this process or a child of it creates is for its owner only, whatever the user's umask says.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    let args = match root::Cli::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            // Help and version go to stdout with code 0, mistakes to stderr with code 2. A closed stream is no news.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let terminal = Terminal::detect();
+    match commands::run(args.command, terminal) {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => ExitCode::from(failure.report(&terminal)),
+    }
+}

@@ -1,0 +1,63 @@
+//! Which VMs a command is for: names, labels, or all.
+
+use clap::Args;
+
+use crate::cli::context::Context;
+use crate::cli::failure::{Failure, UsageError};
+use crate::cli::values::value;
+use crate::registry::store::Entry;
+use crate::vm::label::Label;
+use crate::vm::name::VmName;
+
+/// Names one or many VMs.
+#[derive(Args, Clone, Debug)]
+pub struct Targets {
+    /// VMs by name
+    #[arg(value_name = "NAME", value_parser = value::<VmName>)]
+    pub names: Vec<VmName>,
+    /// Every VM
+    #[arg(long, conflicts_with = "names")]
+    pub all: bool,
+    /// VMs with this label; several must all match
+    #[arg(short = 'l', long = "label", value_name = "KEY=VALUE", value_parser = value::<Label>, conflicts_with_all = ["names", "all"])]
+    pub labels: Vec<Label>,
+}
+
+impl Targets {
+    /// Tells whether nothing was named.
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty() && !self.all && self.labels.is_empty()
+    }
+
+    /// Returns the VMs in order; a name that does not exist is an error, labels that match nothing are not.
+    pub fn resolve(&self, ctx: &Context) -> Result<Vec<Entry>, Failure> {
+        if self.all || !self.labels.is_empty() {
+            let matches = |entry: &Entry| match &entry.record {
+                Ok(record) => self.labels.iter().all(|label| label.matches(&record.labels)),
+                Err(_) => self.labels.is_empty(),
+            };
+            return Ok(ctx.registry.list()?.into_iter().filter(matches).collect());
+        }
+        let mut names: Vec<&VmName> = Vec::new();
+        for name in &self.names {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        let find =
+            |name: &VmName| ctx.registry.entry(name.clone()).ok_or_else(|| ctx.registry.not_found(name));
+        Ok(names.into_iter().map(find).collect::<Result<_, _>>()?)
+    }
+
+    /// Like [`Targets::resolve`], but naming nothing is a mistake.
+    pub fn require(&self, ctx: &Context, verb: &str) -> Result<Vec<Entry>, Failure> {
+        if self.is_empty() {
+            let error = UsageError {
+                message: format!("`ai-vm {verb}` needs to know which VMs"),
+                hint: format!("`ai-vm {verb} NAME`, `ai-vm {verb} --all` or `ai-vm {verb} -l KEY=VALUE`"),
+            };
+            return Err(error.into());
+        }
+        self.resolve(ctx)
+    }
+}

@@ -1,0 +1,98 @@
+//! Makes text that a guest can influence harmless for a terminal.
+
+/// Returns the text on one line with everything taken out that a terminal would act on.
+pub fn one_line(text: &str) -> String {
+    let kept = text.chars().map(|c| if c == '\n' || c == '\t' { ' ' } else { c }).filter(|c| is_harmless(*c));
+    kept.collect::<String>().trim().to_owned()
+}
+
+/// Returns the text with its lines kept, and everything else taken out that a terminal would act on.
+///
+/// Escape sequences are removed whole where they can be recognised, so that no stray `[31m` stays behind.
+pub fn lines(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text.chars().peekable();
+    while let Some(c) = rest.next() {
+        match c {
+            '\u{1b}' => skip_sequence(&mut rest),
+            '\n' | '\t' => out.push(c),
+            c if is_harmless(c) => out.push(c),
+            _ => {}
+        }
+    }
+    out
+}
+
+/// Skips what follows an ESC: a control sequence up to its final byte, a string up to its terminator, or one
+/// character (ECMA-48).
+fn skip_sequence(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) {
+    /// A guest that opens a string and never closes it must not swallow what others say after it.
+    const LONGEST: usize = 256;
+    match rest.next_if(|c| *c != '\n') {
+        Some('[') => {
+            for _ in 0..LONGEST {
+                if rest.next_if(|c| *c != '\n').is_none_or(|c| ('\u{40}'..='\u{7e}').contains(&c)) {
+                    return;
+                }
+            }
+        }
+        Some(']' | 'P' | '_' | '^' | 'X') => {
+            for _ in 0..LONGEST {
+                match rest.next_if(|c| *c != '\n') {
+                    Some('\u{1b}') => {
+                        rest.next_if_eq(&'\\');
+                        return;
+                    }
+                    None | Some('\u{7}') => return,
+                    Some(_) => {}
+                }
+            }
+        }
+        // A character-set choice takes one more character.
+        Some('(' | ')' | '#' | '%') => {
+            rest.next_if(|c| *c != '\n');
+        }
+        _ => {}
+    }
+}
+
+/// Tells whether a character only prints: no control, no change of writing direction, nothing invisible.
+const fn is_harmless(c: char) -> bool {
+    !matches!(c,
+        '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}'
+        | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn sequences_go_and_words_stay() {
+        for (text, kept) in [
+            ("plain \u{e4}\u{1f600}", "plain \u{e4}\u{1f600}"),
+            ("\u{1b}[1;31mred\u{1b}[0m", "red"),
+            ("a\u{1b}]52;c;c2VjcmV0\u{7}b", "ab"),
+            ("a\u{1b}]0;title\u{1b}\\b", "ab"),
+            ("a\u{1b}P1;2|dcs\u{1b}\\b", "ab"),
+            ("a\u{1b}]never closed\nnext line", "a\nnext line"),
+            ("\u{9b}31mx\r\u{8}", "31mx"),
+            ("\u{202e}evil", "evil"),
+            ("x\u{1b}(By", "xy"),
+        ] {
+            assert_eq!(lines(text), kept, "{text:?}");
+        }
+        assert_eq!(one_line(" a\nb\u{1b}c "), "a bc");
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_that_acts_survives(text in any::<String>()) {
+            let acts = |c: char| c.is_control() && c != '\n' && c != '\t';
+            prop_assert!(!lines(&text).chars().any(acts));
+            prop_assert!(!one_line(&text).chars().any(char::is_control));
+        }
+    }
+}

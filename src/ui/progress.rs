@@ -1,0 +1,83 @@
+//! What is going on right now: a live line on a terminal, plain lines elsewhere.
+
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use super::filter;
+use super::terminal::Terminal;
+
+/// Shows the steps of one or several operations that run side by side.
+#[derive(Clone, Debug)]
+pub struct Progress {
+    live: Option<MultiProgress>,
+    terminal: Terminal,
+}
+
+/// The line of one operation. Dropped, the live line goes away.
+#[derive(Debug)]
+pub struct Line {
+    bar: Option<ProgressBar>,
+    about: String,
+    terminal: Terminal,
+    shown: Option<String>,
+}
+
+impl Progress {
+    /// Shows a live display where stderr is a terminal.
+    pub fn new(terminal: Terminal) -> Self {
+        Self { live: terminal.stderr.then(MultiProgress::new), terminal }
+    }
+
+    /// Adds a line for an operation on `about`, usually the name of a VM.
+    pub fn line(&self, about: &str) -> Line {
+        let bar = self.live.as_ref().map(|live| {
+            let bar = live.add(ProgressBar::new_spinner());
+            let style = ProgressStyle::with_template("{spinner} {prefix}: {wide_msg} {elapsed}");
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+            bar.set_prefix(about.to_owned());
+            bar.enable_steady_tick(Duration::from_millis(120));
+            bar
+        });
+        Line { bar, about: about.to_owned(), terminal: self.terminal, shown: None }
+    }
+}
+
+impl Line {
+    /// Says which step is under way. Elsewhere than on a terminal, a new step is one line.
+    pub fn step(&mut self, step: &str) {
+        let step = filter::one_line(step);
+        match &self.bar {
+            Some(bar) => bar.set_message(step),
+            None if self.shown.as_deref() != Some(&step) => {
+                self.terminal.status(&format!("{}: {step}", self.about));
+                self.shown = Some(step);
+            }
+            None => {}
+        }
+    }
+
+    /// Adds a passing detail to the live line, such as the guest's last console line; nothing elsewhere.
+    pub fn detail(&self, step: &str, detail: &str) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(filter::one_line(&format!("{step}  {detail}")));
+        }
+    }
+
+    /// Says something that stays on the screen.
+    pub fn note(&self, text: &str) {
+        let text = format!("{}: {}", self.about, filter::one_line(text));
+        match &self.bar {
+            Some(bar) => bar.suspend(|| self.terminal.status(&text)),
+            None => self.terminal.status(&text),
+        }
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
