@@ -41,6 +41,16 @@ impl Layout {
         self.root.join("images")
     }
 
+    /// The directory of one image.
+    pub fn image(&self, id: &str) -> PathBuf {
+        self.images().join(id)
+    }
+
+    /// Held exclusively while an image is made or removed, and shared while a VM that is to use it is prepared.
+    pub fn image_lock(&self, id: &str) -> PathBuf {
+        self.images().join(format!("{id}.lock"))
+    }
+
     /// Half-made and half-removed directories; whatever is here and has no owner is rubbish.
     pub fn staging(&self) -> PathBuf {
         self.root.join("staging")
