@@ -2,10 +2,13 @@
 
 pub mod capacity;
 pub mod data_dir;
+pub mod detached;
 pub mod env;
 pub mod files;
 pub mod layout;
 pub mod listeners;
 pub mod lock;
+pub mod process;
+pub mod program;
 pub mod random;
 pub mod staging;

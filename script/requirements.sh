@@ -1,0 +1,77 @@
+# Sourced by script/demo and script/test: sees to the commands that they need.
+#
+# A command that is there is never touched; what is missing comes from Debian's or Ubuntu's packages, the only step
+# that needs root. On another system, what is missing is named.
+# shellcheck shell=bash
+
+# The commands and the packages that bring them.
+packages_for=(
+  "qemu-system-x86_64=qemu-system-x86"
+  "qemu-img=qemu-utils"
+  "mmdebstrap=mmdebstrap"
+  "newuidmap=uidmap"
+  "mke2fs=e2fsprogs"
+  "zstd=zstd"
+  "cpio=cpio"
+  "curl=curl"
+  "cc=gcc libc6-dev"
+)
+
+# Commands that lie where ordinary users do not look.
+PATH="$PATH:/usr/sbin:/sbin:$HOME/.cargo/bin"
+
+say() { printf '%s\n' "$*" >&2; }
+
+# Installs what is missing, or says exactly what to install.
+require_commands() {
+  local missing=() pair words
+  for pair in "$@"; do
+    command -v "${pair%%=*}" >/dev/null || missing+=("$pair")
+  done
+  ((${#missing[@]})) || return 0
+  if ! command -v apt-get >/dev/null; then
+    say "missing on this machine:"
+    for pair in "${missing[@]}"; do say "  ${pair%%=*}  (on Debian: ${pair#*=})"; done
+    exit 1
+  fi
+  words=()
+  for pair in "${missing[@]}"; do
+    # One command can need several packages, separated by blanks.
+    read -ra more <<<"${pair#*=}"
+    words+=("${more[@]}")
+  done
+  local as_root=()
+  if ((EUID != 0)); then
+    if ! command -v sudo >/dev/null; then
+      say "install these as root, then run this again: apt-get install ${words[*]}"
+      exit 1
+    fi
+    as_root=(sudo)
+  fi
+  say "installing ${words[*]}"
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -qq >&2
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+    apt-get install -qq --no-install-recommends "${words[@]}" >&2 </dev/null
+}
+
+# Sees to a Rust toolchain of at least the version that Cargo.toml asks for.
+require_rust() {
+  local wanted found
+  wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+  if ! command -v cargo >/dev/null; then
+    if command -v apt-cache >/dev/null && apt-cache show rustup >/dev/null 2>&1; then
+      require_commands "rustup=rustup"
+    fi
+    if command -v rustup >/dev/null; then
+      rustup toolchain install stable --profile minimal --component clippy,rustfmt >&2
+    else
+      say "no Rust toolchain: install rustup as https://rustup.rs says, then run this again"
+      exit 1
+    fi
+  fi
+  found=$(cargo --version | cut -d' ' -f2)
+  if [[ $(printf '%s\n%s\n' "$wanted" "$found" | sort -V | head -n1) != "$wanted" ]]; then
+    say "cargo $found is too old, $wanted is needed: rustup update stable"
+    exit 1
+  fi
+}
