@@ -6,6 +6,7 @@
 //! - [`vm`]: the domain as values.
 //! - [`host`]: this machine.
 //! - [`registry`]: what VMs there should be.
+//! - [`qemu`]: what runs them.
 //! - [`lifecycle`]: the life of one VM.
 //! - [`ui`]: streams, tables, progress.
 //! - [`cli`]: the command line.
@@ -14,6 +15,7 @@ pub mod cli;
 pub mod diagnostic;
 pub mod host;
 pub mod lifecycle;
+pub mod qemu;
 pub mod registry;
 pub mod ui;
 pub mod vm;

@@ -82,14 +82,22 @@ impl VmDir {
     pub const DISK: &str = "disk.qcow2";
     /// What the guest wrote to its serial console.
     pub const CONSOLE_LOG: &str = "console.log";
+    /// The same of the launch before.
+    pub const EARLIER_CONSOLE_LOG: &str = "console.1.log";
     /// What QEMU itself said.
     pub const QEMU_LOG: &str = "qemu.log";
+    /// The same of the launch before.
+    pub const EARLIER_QEMU_LOG: &str = "qemu.1.log";
     /// QEMU's control socket. Whoever can connect to it can run code as this user.
     pub const QMP_SOCKET: &str = "qmp.sock";
     /// Facts about the present or last launch.
     pub const RUN: &str = "run.toml";
     /// Keys and identifiers of the guest.
     pub const IDENTITY: &str = "identity";
+    /// What the guest is given at launch, one SMBIOS string a file.
+    pub const CREDENTIALS: &str = "credentials";
+    /// The disk from which a brought image sets itself up.
+    pub const SEED: &str = "seed.img";
     /// The marker of the boot that was last seen ready.
     pub const READY: &str = "ready";
 

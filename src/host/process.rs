@@ -143,6 +143,32 @@ pub fn stream(
     }
 }
 
+/// Runs a program until it writes its first byte to stdout, then ends it.
+pub fn first_output(command: &mut Command, limit: Duration) -> Result<(), ProcessError> {
+    let program = short_name(command.get_program());
+    let failed = |source| ProcessError::Run { program: program.clone(), source };
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut running = Running::spawn(command).map_err(failed)?;
+    let stdout = running.child.stdout.take();
+    let stderr = collect(running.child.stderr.take());
+    let (sender, first) = mpsc::channel();
+    std::thread::spawn(move || {
+        let read = stdout.map(|mut pipe| pipe.read(&mut [0]));
+        let _ = sender.send(matches!(read, Some(Ok(1))));
+    });
+    let wrote = first.recv_timeout(limit);
+    let status = running.wait(Instant::now()).map_err(failed)?;
+    drop(running);
+    match (wrote, status) {
+        (Ok(true), _) => Ok(()),
+        (Ok(false), Some(status)) => {
+            let said = ending(&stderr.recv_timeout(GRACE).unwrap_or_default());
+            Err(ProcessError::Failed { program, status, said })
+        }
+        _ => Err(ProcessError::Timeout { program, limit, said: String::new() }),
+    }
+}
+
 /// Returns the end of a log.
 fn said_in(log: &Path) -> String {
     use std::io::{Seek, SeekFrom};

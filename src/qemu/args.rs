@@ -1,0 +1,201 @@
+//! QEMU's command line for a VM. Pure: every path is relative to the VM's directory, in which QEMU works, so none
+//! of them can hold a character that QEMU's option syntax gives a meaning to.
+
+use std::ffi::OsString;
+
+use serde_json::json;
+
+use crate::host::layout::VmDir;
+use crate::qemu::accel::Accelerator;
+use crate::qemu::disk::DiskFormat;
+use crate::vm::port::Forward;
+use crate::vm::spec::Hardware;
+
+/// The machine type of new VMs: the newest that the oldest supported QEMU has. A record keeps it, so that a newer
+/// QEMU shows a guest the machine that it knows.
+pub const MACHINE: &str = "pc-q35-7.2";
+
+/// A kernel that QEMU starts itself.
+#[derive(Clone, Debug)]
+pub struct DirectBoot {
+    /// The kernel's file.
+    pub kernel: String,
+    /// The initial RAM disk's file.
+    pub initrd: String,
+    /// The kernel's parameters.
+    pub cmdline: String,
+}
+
+/// Everything that QEMU is told. Paths are relative to the VM's directory.
+#[derive(Clone, Debug)]
+pub struct Machine<'a> {
+    /// The VM's name.
+    pub name: &'a str,
+    /// The VM's identifier.
+    pub uuid: &'a str,
+    /// The versioned machine type.
+    pub machine: &'a str,
+    /// By what means processors are run.
+    pub accel: Accelerator,
+    /// Memory, processors and disk.
+    pub hardware: Hardware,
+    /// The image under the VM's disk.
+    pub base: String,
+    /// The form of that image.
+    pub base_format: DiskFormat,
+    /// A small read-only disk with the guest's set-up, where its system wants one.
+    pub seed: Option<&'a str>,
+    /// The kernel; without one the firmware starts the disk.
+    pub boot: Option<DirectBoot>,
+    /// Files with SMBIOS strings.
+    pub smbios: &'a [String],
+    /// The forwarded ports.
+    pub forwards: &'a [Forward],
+}
+
+impl Machine<'_> {
+    /// Returns the arguments.
+    pub fn args(&self) -> Vec<OsString> {
+        let mut args: Vec<String> = Vec::new();
+        let mut add = |option: &str, value: String| args.extend([option.to_owned(), value]);
+        let Self { name, uuid, machine, hardware, .. } = self;
+        add("-name", format!("guest={},debug-threads=on", escaped(name)));
+        add("-uuid", escaped(uuid));
+        // Nothing that a server does not need: each device is probed at boot and widens what a guest can attack.
+        let machine = escaped(machine);
+        add(
+            "-machine",
+            format!("{machine},usb=off,vmport=off,smm=off,hpet=off,dump-guest-core=off,graphics=off"),
+        );
+        for (option, value) in self.accel.options() {
+            add(option, value);
+        }
+        add("-smp", hardware.cpus.get().to_string());
+        add("-m", format!("{}M", hardware.memory.mib()));
+        add("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny".into());
+        add("-display", "none".into());
+        add("-rtc", "base=utc".into());
+        add("-msg", "timestamp=on,guest-name=off".into());
+        self.add_channels(&mut add);
+        self.add_disks(&mut add);
+        self.add_network(&mut add);
+        add("-object", "rng-random,id=rng,filename=/dev/urandom".into());
+        add("-device", "virtio-rng-pci,rng=rng".into());
+        // Memory that the guest no longer uses goes back to the host.
+        add("-device", "virtio-balloon-pci,free-page-reporting=on".into());
+        for file in self.smbios {
+            add("-smbios", format!("type=11,path={}", escaped(file)));
+        }
+        if let Some(boot) = &self.boot {
+            add("-kernel", boot.kernel.clone());
+            add("-initrd", boot.initrd.clone());
+            add("-append", boot.cmdline.clone());
+        }
+        let plain = ["-nodefaults", "-no-user-config"].map(str::to_owned);
+        plain.into_iter().chain(args).map(OsString::from).collect()
+    }
+
+    /// The control socket and the serial console.
+    fn add_channels(&self, add: &mut impl FnMut(&str, String)) {
+        add("-chardev", format!("socket,id=qmp,path={},server=on,wait=off", VmDir::QMP_SOCKET));
+        add("-mon", "chardev=qmp,mode=control".into());
+        add("-chardev", format!("file,id=console,path={}", VmDir::CONSOLE_LOG));
+        add("-serial", "chardev:console".into());
+    }
+
+    /// The VM's own disk over its image, both named with their forms so that QEMU never guesses one from bytes
+    /// that a guest wrote.
+    fn add_disks(&self, add: &mut impl FnMut(&str, String)) {
+        let disk = json!({
+            "node-name": "disk",
+            "driver": "qcow2",
+            "discard": "unmap",
+            "detect-zeroes": "unmap",
+            "file": { "driver": "file", "filename": VmDir::DISK, "discard": "unmap" },
+            "backing": {
+                "driver": self.base_format.name(),
+                "read-only": true,
+                "file": { "driver": "file", "filename": self.base, "read-only": true, "locking": "off" },
+            },
+        });
+        add("-blockdev", disk.to_string());
+        add("-device", "virtio-blk-pci,drive=disk,bootindex=1".into());
+        if let Some(seed) = self.seed {
+            let seed = json!({
+                "node-name": "seed",
+                "driver": "raw",
+                "read-only": true,
+                "file": { "driver": "file", "filename": seed, "read-only": true },
+            });
+            add("-blockdev", seed.to_string());
+            add("-device", "virtio-blk-pci,drive=seed".into());
+        }
+    }
+
+    fn add_network(&self, add: &mut impl FnMut(&str, String)) {
+        let mut network = "user,id=net".to_owned();
+        for Forward { host, guest, bind, .. } in self.forwards {
+            // The address is always written: without it QEMU listens to the whole network.
+            network.push_str(&format!(",hostfwd=tcp:{bind}:{host}-:{guest}"));
+        }
+        add("-netdev", network);
+        // Without its boot ROM, which would be run at every start.
+        add("-device", "virtio-net-pci,netdev=net,romfile=".into());
+    }
+}
+
+/// Doubles commas, which is how QEMU's option syntax escapes them.
+fn escaped(value: &str) -> String {
+    value.replace(',', ",,")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vm::port::{Port, loopback};
+    use crate::vm::size::{CpuCount, DiskSize, MemorySize};
+    use proptest::prelude::*;
+
+    fn args(uuid: &str, smbios: &[String]) -> Vec<String> {
+        let port = |number| Port::new(number).unwrap();
+        let forward = Forward { host: port(2222), guest: port(22), bind: loopback(), auto: true };
+        let machine = Machine {
+            name: "web",
+            uuid,
+            machine: MACHINE,
+            accel: Accelerator::Tcg,
+            hardware: Hardware {
+                memory: MemorySize::DEFAULT,
+                cpus: CpuCount::DEFAULT,
+                disk: DiskSize::DEFAULT,
+            },
+            base: "../../images/x/root.img".into(),
+            base_format: DiskFormat::Raw,
+            seed: Some("seed.img"),
+            boot: None,
+            smbios,
+            forwards: &[forward],
+        };
+        machine.args().into_iter().map(|arg| arg.into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn listens_on_loopback_only_and_in_the_sandbox() {
+        let args = args("u", &[]);
+        assert!(args.contains(&"user,id=net,hostfwd=tcp:127.0.0.1:2222-:22".to_owned()), "{args:?}");
+        assert!(args.iter().any(|arg| arg.starts_with("on,") && arg.contains("spawn=deny")));
+        assert!(!args.iter().any(|arg| arg.contains("::")));
+    }
+
+    proptest! {
+        #[test]
+        fn no_value_becomes_another_option(text in "\\PC{1,40}") {
+            let args = args(&text, std::slice::from_ref(&text));
+            let unescaped = |value: &str| value.replace(",,", "\u{0}");
+            let uuid = args.iter().position(|arg| arg == "-uuid").unwrap();
+            prop_assert!(!unescaped(&args[uuid + 1]).contains(','));
+            let smbios = args.iter().rposition(|arg| arg == "-smbios").unwrap();
+            prop_assert_eq!(unescaped(&args[smbios + 1]).matches(',').count(), 1);
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! Starts QEMU and sees it come up.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use crate::diagnostic::{Diagnostic, Kind};
+use crate::host::detached;
+use crate::host::files::{self, FileError, failed};
+use crate::host::layout::VmDir;
+use crate::host::lock;
+use crate::qemu::qmp;
+use crate::vm::port::Port;
+use crate::vm::state::Answer;
+
+/// The most that is read of QEMU's own words, in bytes.
+const MAX_LOG: u64 = 1 << 20;
+
+/// Why QEMU did not come up.
+#[derive(Debug, thiserror::Error)]
+pub enum LaunchError {
+    /// A forwarded port is in use by something else.
+    #[error("the host port {port} is taken")]
+    PortTaken {
+        /// The port.
+        port: Port,
+    },
+    /// This QEMU does not know the machine.
+    #[error("this QEMU does not know the VM's machine type: {said}")]
+    Machine {
+        /// QEMU's words.
+        said: String,
+    },
+    /// QEMU ended at once.
+    #[error("QEMU ended at once: {said}")]
+    Ended {
+        /// Its last words.
+        said: String,
+    },
+    /// QEMU did not open its control socket in time.
+    #[error("QEMU did not come up within {} s", limit.as_secs())]
+    Timeout {
+        /// The time it had.
+        limit: Duration,
+    },
+    /// QEMU could not be started.
+    #[error("cannot run `{program}`")]
+    Spawn {
+        /// The program.
+        program: String,
+        /// The system's reason.
+        #[source]
+        source: io::Error,
+    },
+    /// A file operation failed.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+impl Diagnostic for LaunchError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::PortTaken { .. } => Kind::Conflict,
+            Self::Timeout { .. } => Kind::Timeout,
+            Self::File(error) => error.kind(),
+            Self::Machine { .. } | Self::Ended { .. } | Self::Spawn { .. } => Kind::Failed,
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Machine { .. } => vec!["ai-vm needs QEMU 7.2 or newer".to_owned()],
+            Self::Ended { said } if said.contains("KVM") || said.contains("kvm") => {
+                vec![
+                    "emulate instead: `ai-vm config` shows `accel`, which can be \"auto\" or \"tcg\""
+                        .to_owned(),
+                ]
+            }
+            Self::Ended { said } if said.contains("Cannot allocate memory") => {
+                vec!["give the VM less memory, or stop another one: `ai-vm ls`".to_owned()]
+            }
+            Self::File(error) => error.hints(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// Starts QEMU in a VM's directory, which gives up the run lock when it dies, and waits until it answers.
+/// If it does not come up it is ended.
+pub async fn launch(
+    qemu: &Path,
+    args: Vec<OsString>,
+    dir: &VmDir,
+    run_lock: File,
+    limit: Duration,
+) -> Result<(), LaunchError> {
+    // A stale socket would be taken for the new one, and the words of an earlier launch for this one's.
+    files::remove_if_there(&dir.file(VmDir::QMP_SOCKET))?;
+    for (log, earlier) in
+        [(VmDir::QEMU_LOG, VmDir::EARLIER_QEMU_LOG), (VmDir::CONSOLE_LOG, VmDir::EARLIER_CONSOLE_LOG)]
+    {
+        keep_earlier(dir, log, earlier)?;
+    }
+    let mut command = Command::new(qemu);
+    command.args(args);
+    let log = dir.file(VmDir::QEMU_LOG);
+    let spawned = detached::spawn(command, dir.path(), run_lock, &log);
+    spawned.map_err(|source| LaunchError::Spawn { program: qemu.display().to_string(), source })?;
+    match come_up(dir, limit).await {
+        Ok(()) => Ok(()),
+        Err(error) => {
+            end(dir);
+            Err(error)
+        }
+    }
+}
+
+/// Moves the log of the launch before this one aside.
+fn keep_earlier(dir: &VmDir, log: &str, earlier: &str) -> Result<(), FileError> {
+    let path = dir.file(log);
+    match std::fs::rename(&path, dir.file(earlier)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("move", &path)(error)),
+        _ => Ok(()),
+    }
+}
+
+async fn come_up(dir: &VmDir, limit: Duration) -> Result<(), LaunchError> {
+    let deadline = Instant::now() + limit;
+    let lock = dir.file(VmDir::RUN_LOCK);
+    let mut pause = Duration::from_millis(2);
+    loop {
+        match qmp::status(dir).await {
+            Answer::Absent | Answer::Silent => {}
+            Answer::Failed(status) => {
+                return Err(LaunchError::Ended { said: format!("it is in the state {status}") });
+            }
+            Answer::Running | Answer::Paused => return Ok(()),
+        }
+        if !lock::is_held(&lock)? {
+            return Err(explain(&last_words(dir)));
+        }
+        if Instant::now() >= deadline {
+            return Err(LaunchError::Timeout { limit });
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_millis(50));
+    }
+}
+
+/// Kills the QEMU that holds a VM's run lock, if there is one.
+pub fn end(dir: &VmDir) {
+    if let Some(process) = detached::find_by_stdin(&dir.file(VmDir::RUN_LOCK)) {
+        // Whether it worked shows in the lock.
+        let _ = process.kill();
+    }
+}
+
+/// Returns what QEMU said in the last launch, without its time stamps.
+pub fn last_words(dir: &VmDir) -> String {
+    let said = files::read_bounded(&dir.file(VmDir::QEMU_LOG), MAX_LOG).unwrap_or_default();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    let words = said.lines().filter_map(|line| {
+        line.split_once("qemu-system-x86_64: ").map_or(Some(line), |(_, rest)| Some(rest))
+    });
+    let words: Vec<&str> =
+        words.filter(|line| !line.starts_with("warning:") && !line.trim().is_empty()).collect();
+    words.get(words.len().saturating_sub(3)..).unwrap_or_default().join("; ")
+}
+
+/// Turns QEMU's words into the error they mean.
+fn explain(said: &str) -> LaunchError {
+    // "Could not set up host forwarding rule 'tcp:127.0.0.1:2222-:22'"
+    let port = said.split_once("host forwarding rule 'tcp:").and_then(|(_, rest)| {
+        let (listener, _) = rest.split_once("-:")?;
+        listener.rsplit(':').next()?.parse().ok()
+    });
+    if let Some(port) = port {
+        return LaunchError::PortTaken { port };
+    }
+    if said.contains("unsupported machine type") {
+        return LaunchError::Machine { said: said.to_owned() };
+    }
+    let said = if said.is_empty() { "it said nothing" } else { said };
+    LaunchError::Ended { said: said.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_become_errors() {
+        let taken = "-netdev user,id=net: Could not set up host forwarding rule 'tcp:127.0.0.1:2222-:22'";
+        assert!(matches!(explain(taken), LaunchError::PortTaken { port } if port.get() == 2222));
+        assert!(matches!(explain("x: unsupported machine type"), LaunchError::Machine { .. }));
+        assert!(explain("").to_string().ends_with("it said nothing"));
+    }
+
+    #[test]
+    fn only_the_last_words_without_their_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = VmDir::at(dir.path());
+        let log = "2026-01-01T00:00:00Z qemu-system-x86_64: warning: x\n2026-01-01T00:00:00Z qemu-system-x86_64: no disk\n";
+        std::fs::write(dir.file(VmDir::QEMU_LOG), log).unwrap();
+        assert_eq!(last_words(&dir), "no disk");
+    }
+}
