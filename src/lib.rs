@@ -7,12 +7,14 @@
 //! - [`host`]: this machine.
 //! - [`registry`]: what VMs there should be.
 //! - [`qemu`]: what runs them.
+//! - [`guest`]: what VMs boot.
 //! - [`lifecycle`]: the life of one VM.
 //! - [`ui`]: streams, tables, progress.
 //! - [`cli`]: the command line.
 
 pub mod cli;
 pub mod diagnostic;
+pub mod guest;
 pub mod host;
 pub mod lifecycle;
 pub mod qemu;

@@ -1,0 +1,100 @@
+//! What can go wrong with images.
+
+use std::path::PathBuf;
+
+use crate::diagnostic::{Diagnostic, Kind};
+use crate::host::files::FileError;
+use crate::host::lock::LockError;
+use crate::host::program::ProcessError;
+use crate::qemu::disk::DiskError;
+
+/// Why an image cannot be had, listed or removed.
+#[derive(Debug, thiserror::Error)]
+pub enum ImageError {
+    /// No image of that name.
+    #[error("there is no image `{id}`")]
+    NotFound {
+        /// What was asked for.
+        id: String,
+    },
+    /// Its description cannot be understood.
+    #[error("the image in `{}` is damaged: {reason}", dir.display())]
+    Damaged {
+        /// Its directory.
+        dir: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Something needs it right now.
+    #[error("the image `{id}` is being made or used by another ai-vm")]
+    Busy {
+        /// The image.
+        id: String,
+    },
+    /// The file has another checksum than the one asked for.
+    #[error("`{from}` has the SHA-256 checksum {found}, not {wanted}")]
+    Checksum {
+        /// The file or URL.
+        from: String,
+        /// The checksum asked for.
+        wanted: String,
+        /// The checksum it has.
+        found: String,
+    },
+    /// It cannot be used as a disk.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// Making it failed.
+    #[error("the {what} could not be made")]
+    Build {
+        /// What was being made.
+        what: &'static str,
+        /// How the program that makes it failed.
+        #[source]
+        source: ProcessError,
+    },
+    /// A program could not be run.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+    /// A file operation failed.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A lock could not be had.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+}
+
+impl Diagnostic for ImageError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::NotFound { .. } => Kind::NotFound,
+            Self::Busy { .. } => Kind::Conflict,
+            Self::Process(error) | Self::Build { source: error, .. } => error.kind(),
+            Self::File(error) => error.kind(),
+            Self::Disk(error) => error.kind(),
+            Self::Lock(error) => error.kind(),
+            Self::Damaged { .. } | Self::Checksum { .. } => Kind::Failed,
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::NotFound { .. } => vec!["`ai-vm image ls` lists them".to_owned()],
+            Self::Damaged { dir, .. } => {
+                let id = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                vec![format!("remove it, it is made again when it is needed: `ai-vm image rm {id}`")]
+            }
+            Self::Busy { .. } => vec!["try again when that is done".to_owned()],
+            Self::Build { source, .. } => {
+                let mut hints = source.hints();
+                hints.push("see what this machine lacks: `ai-vm doctor`".to_owned());
+                hints
+            }
+            Self::Process(error) => error.hints(),
+            Self::File(error) => error.hints(),
+            Self::Disk(error) => error.hints(),
+            Self::Lock(error) => error.hints(),
+            Self::Checksum { .. } => Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! What VMs boot: images, made here or brought along, and the identity that a guest is given at launch.
+
+pub mod credentials;
+pub mod debian;
+pub mod error;
+pub mod import;
+pub mod seed;
+pub mod store;
