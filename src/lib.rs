@@ -7,6 +7,7 @@
 //! - [`host`]: this machine.
 //! - [`registry`]: what VMs there should be.
 //! - [`qemu`]: what runs them.
+//! - [`ssh`]: the built-in client.
 //! - [`guest`]: what VMs boot.
 //! - [`lifecycle`]: the life of one VM.
 //! - [`ui`]: streams, tables, progress.
@@ -19,5 +20,6 @@ pub mod host;
 pub mod lifecycle;
 pub mod qemu;
 pub mod registry;
+pub mod ssh;
 pub mod ui;
 pub mod vm;

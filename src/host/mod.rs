@@ -12,3 +12,4 @@ pub mod process;
 pub mod program;
 pub mod random;
 pub mod staging;
+pub mod terminal;

@@ -6,13 +6,13 @@ use rustix::rand::{GetRandomFlags, getrandom};
 
 /// Returns 16 random bytes as 32 hexadecimal digits.
 pub fn hex128() -> io::Result<String> {
-    let bytes = bytes16()?;
+    let bytes: [u8; 16] = bytes()?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// Returns a random (version 4) UUID in its usual spelling, RFC 9562.
 pub fn uuid4() -> io::Result<String> {
-    let number = u128::from_be_bytes(bytes16()?);
+    let number = u128::from_be_bytes(bytes()?);
     let version = (number & !(0xf << 76)) | (0x4 << 76);
     let variant = (version & !(0x3 << 62)) | (0x2 << 62);
     let digits = format!("{variant:032x}");
@@ -23,8 +23,9 @@ pub fn uuid4() -> io::Result<String> {
     Ok(format!("{a}-{b}-{c}-{d}-{e}"))
 }
 
-fn bytes16() -> io::Result<[u8; 16]> {
-    let mut bytes = [0; 16];
+/// Returns random bytes.
+pub fn bytes<const COUNT: usize>() -> io::Result<[u8; COUNT]> {
+    let mut bytes = [0; COUNT];
     let mut filled = 0;
     while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
         filled += getrandom(rest, GetRandomFlags::empty())?;

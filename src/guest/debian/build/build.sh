@@ -125,7 +125,7 @@ said() {
     printf '%s\n' "$line" >&2
   done
 }
-mmdebstrap --mode="$mode" --variant=apt --format=null --include="$packages" \
+mmdebstrap --mode="$mode" --variant=apt --format=null --skip=cleanup --include="$packages" \
   --aptopt='Acquire::Languages "none"' --aptopt='APT::Install-Recommends "false"' \
   --dpkgopt=force-unsafe-io "${exclude[@]}" --dpkgopt='path-include=/usr/share/locale/locale.alias' \
   "${hooks[@]}" "$suite" /dev/null ${mirror:+"$mirror"} 2> >(said) &

@@ -6,8 +6,14 @@ set -eu
 unshare --mount sh -euc '
   root=$1
   disk=$2
-  sed -n "s|^[^ ]* \($root/[^ ]*\) .*|\1|p" /proc/self/mounts | sort -r | while read -r at; do umount -l "$at"; done
-  rm -rf "$root"/var/cache/apt/*.bin "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/* "$root"/tmp/* \
-    "$root"/var/log/*.log "$root"/var/log/apt
+  # From the top: what hangs below a mount goes with it, and may be locked to it.
+  while at=$(sed -n "s|^[^ ]* \($root/[^ ]*\) .*|\1|p" /proc/self/mounts | sort | head -n1) && [ -n "$at" ]; do
+    umount -l "$at"
+  done
+  # Not deleted: mmdebstrap still needs what it keeps there.
+  for dir in tmp var/cache/apt var/lib/apt/lists; do
+    mode=$(stat -c %a "$root/$dir")
+    mount -t tmpfs -o "mode=$mode" tmpfs "$root/$dir"
+  done
   exec mke2fs -q -F -t ext4 -L ai-vm-root -m 1 -E lazy_itable_init=0,nodiscard -d "$root" "$disk"
 ' sh "$1" "$2"
