@@ -10,11 +10,13 @@
 //! - [`ssh`]: the built-in client.
 //! - [`guest`]: what VMs boot.
 //! - [`lifecycle`]: the life of one VM.
+//! - [`doctor`]: whether this machine has what is needed.
 //! - [`ui`]: streams, tables, progress.
 //! - [`cli`]: the command line.
 
 pub mod cli;
 pub mod diagnostic;
+pub mod doctor;
 pub mod guest;
 pub mod host;
 pub mod lifecycle;

@@ -1,23 +1,32 @@
 //! What every command starts from.
 
+use std::future::Future;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use crate::cli::config::Config;
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Failure, RuntimeError};
 use crate::host::data_dir;
 use crate::host::env::Environment;
-use crate::registry::store::Registry;
+use crate::lifecycle::Engine;
+use crate::lifecycle::event::{Event, Listener};
+use crate::lifecycle::observe::{self, Observed};
+use crate::registry::store::{Entry, Registry};
+use crate::ui::progress::Progress;
 use crate::ui::terminal::Terminal;
 
-/// The environment, configuration, registry and terminal of one command.
+/// The environment, configuration, VMs and terminal of one command.
 #[derive(Debug)]
 pub struct Context {
     /// What the environment says.
     pub env: Environment,
     /// What the configuration file says.
     pub config: Config,
-    /// The VMs.
-    pub registry: Registry,
+    /// The VMs and what works on them.
+    pub engine: Engine,
     /// The standard streams.
     pub terminal: Terminal,
+    progress: Progress,
 }
 
 impl Context {
@@ -26,7 +35,53 @@ impl Context {
         let env = Environment::read()?;
         let config = Config::read(&env.config)?;
         let registry = Registry::new(data_dir::open(&env.data)?);
-        Ok(Self { env, config, registry, terminal })
+        let engine = Engine { registry, qemu: env.qemu.clone(), mirror: config.mirror.clone() };
+        Ok(Self { env, config, engine, terminal, progress: Progress::new(terminal) })
+    }
+
+    /// Returns the VMs.
+    pub fn registry(&self) -> &Registry {
+        &self.engine.registry
+    }
+
+    /// Runs asynchronous work to its end. Only commands that need it pay for the runtime.
+    pub fn block_on<F: Future>(&self, work: F) -> Result<F::Output, Failure> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(RuntimeError)?;
+        let output = runtime.block_on(work);
+        // A thread that still waits for somebody to type must not keep the process.
+        runtime.shutdown_background();
+        Ok(output)
+    }
+
+    /// Says what VMs are doing, in the order of their names.
+    pub fn observe(&self, entries: Vec<Entry>) -> Result<Vec<Observed>, Failure> {
+        let (mut seen, alive) = observe::glance(&self.engine, entries);
+        if !alive.is_empty() {
+            seen.extend(self.block_on(observe::look(&self.engine, alive))?);
+            seen.sort_by(|a, b| a.entry.name.cmp(&b.entry.name));
+        }
+        Ok(seen)
+    }
+
+    /// Returns a listener that shows what happens to `about`.
+    pub fn listener(&self, about: &str) -> Listener {
+        let line = Mutex::new((self.progress.line(about), String::new()));
+        Arc::new(move |event| {
+            let mut shown = line.lock().unwrap_or_else(PoisonError::into_inner);
+            let (line, step) = &mut *shown;
+            match event {
+                Event::Step(text) => {
+                    line.step(&text);
+                    *step = text;
+                }
+                Event::Console(text) => line.detail(step, &text),
+                Event::Moved { guest, from, to } => {
+                    line.note(&format!("host port {from} is taken, guest port {guest} is now on {to}"));
+                }
+                Event::Warning(text) => line.note(&format!("warning: {text}")),
+            }
+        })
     }
 
     /// Writes data to stdout.
@@ -34,10 +89,10 @@ impl Context {
         self.terminal.data(text).map_err(Failure::stdout)
     }
 
-    /// Writes a value to stdout as indented JSON. Everything that is not ASCII printable is escaped by the
-    /// encoding of control characters in JSON strings, so this is safe on a terminal.
+    /// Writes a value to stdout as indented JSON, in which control characters are escaped.
     pub fn print_json(&self, value: &impl serde::Serialize) -> Result<(), Failure> {
-        let text = serde_json::to_string_pretty(value).map_err(|error| Failure::stdout(error.into()))?;
+        let text =
+            serde_json::to_string_pretty(value).map_err(|error| Failure::stdout(io::Error::from(error)))?;
         self.print(&format!("{text}\n"))
     }
 }

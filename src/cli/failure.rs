@@ -23,6 +23,11 @@ impl<E: Diagnostic> From<E> for Failure {
 }
 
 impl Failure {
+    /// Gives the failure an exit code of its own.
+    pub fn with_code(error: impl Diagnostic, code: u8) -> Self {
+        Self::WithCode(Box::new(error), code)
+    }
+
     /// Shows what is still to be shown and returns the exit code.
     pub fn report(self, terminal: &Terminal) -> u8 {
         match self {
@@ -56,6 +61,13 @@ impl Failure {
         }
     }
 }
+
+/// The asynchronous runtime could not be started.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot start the runtime")]
+pub struct RuntimeError(#[source] pub io::Error);
+
+impl Diagnostic for RuntimeError {}
 
 /// A request that cannot be carried out as it was typed, found after parsing.
 #[derive(Debug, thiserror::Error)]

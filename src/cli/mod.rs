@@ -3,6 +3,7 @@
 pub mod commands;
 pub mod config;
 pub mod context;
+pub mod each;
 pub mod failure;
 pub mod root;
 pub mod targets;

@@ -2,7 +2,9 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::cli::commands::{config, create, info, ls, rm};
+use crate::cli::commands::{
+    config, create, doctor, exec, image, info, logs, ls, restart, rm, shell, start, stop, up, wait,
+};
 
 /// A fleet of named virtual machines on this workstation, so that coding agents can work at full permission
 /// without touching the host.
@@ -21,15 +23,35 @@ pub struct Cli {
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Create VMs that do not exist, start them, and wait until they are ready
+    Up(up::Args),
     /// Register VMs: names, hardware, ports. Makes no image and boots nothing unless --start
     Create(create::Args),
+    /// Start VMs and wait until they are ready
+    Start(start::Args),
+    /// Power VMs off; their files stay
+    Stop(stop::Args),
+    /// Stop VMs and start them again
+    Restart(restart::Args),
+    /// Remove VMs with their disks
+    Rm(rm::Args),
     /// List VMs
     #[command(visible_alias = "list")]
     Ls(ls::Args),
     /// Show everything about VMs
     Info(info::Args),
-    /// Remove VMs with their disks
-    Rm(rm::Args),
+    /// Run a command in a VM; its exit code is passed through
+    Exec(exec::Args),
+    /// Open a login shell in a VM
+    Shell(shell::Args),
+    /// Show what a VM wrote to its console, or what QEMU said
+    Logs(logs::Args),
+    /// Wait until VMs are ready, or stopped
+    Wait(wait::Args),
+    /// List, build and remove the images that VMs are made from
+    Image(image::Args),
+    /// Check whether this machine has what ai-vm needs
+    Doctor(doctor::Args),
     /// Show the configuration: where it is read from and what it says
     Config(config::Args),
 }

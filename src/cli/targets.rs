@@ -36,7 +36,7 @@ impl Targets {
                 Ok(record) => self.labels.iter().all(|label| label.matches(&record.labels)),
                 Err(_) => self.labels.is_empty(),
             };
-            return Ok(ctx.registry.list()?.into_iter().filter(matches).collect());
+            return Ok(ctx.registry().list()?.into_iter().filter(matches).collect());
         }
         let mut names: Vec<&VmName> = Vec::new();
         for name in &self.names {
@@ -45,7 +45,7 @@ impl Targets {
             }
         }
         let find =
-            |name: &VmName| ctx.registry.entry(name.clone()).ok_or_else(|| ctx.registry.not_found(name));
+            |name: &VmName| ctx.registry().entry(name.clone()).ok_or_else(|| ctx.registry().not_found(name));
         Ok(names.into_iter().map(find).collect::<Result<_, _>>()?)
     }
 
@@ -59,5 +59,10 @@ impl Targets {
             return Err(error.into());
         }
         self.resolve(ctx)
+    }
+
+    /// Like [`Targets::require`], for verbs that need no records.
+    pub fn require_names(&self, ctx: &Context, verb: &str) -> Result<Vec<VmName>, Failure> {
+        Ok(self.require(ctx, verb)?.into_iter().map(|entry| entry.name).collect())
     }
 }

@@ -31,6 +31,14 @@ pub enum ImageError {
         /// The image.
         id: String,
     },
+    /// VMs' disks lie over it.
+    #[error("the image `{id}` is used by {vms}")]
+    InUse {
+        /// The image.
+        id: String,
+        /// The VMs, separated by commas.
+        vms: String,
+    },
     /// The file has another checksum than the one asked for.
     #[error("`{from}` has the SHA-256 checksum {found}, not {wanted}")]
     Checksum {
@@ -68,7 +76,7 @@ impl Diagnostic for ImageError {
     fn kind(&self) -> Kind {
         match self {
             Self::NotFound { .. } => Kind::NotFound,
-            Self::Busy { .. } => Kind::Conflict,
+            Self::Busy { .. } | Self::InUse { .. } => Kind::Conflict,
             Self::Process(error) | Self::Build { source: error, .. } => error.kind(),
             Self::File(error) => error.kind(),
             Self::Disk(error) => error.kind(),
@@ -85,6 +93,7 @@ impl Diagnostic for ImageError {
                 vec![format!("remove it, it is made again when it is needed: `ai-vm image rm {id}`")]
             }
             Self::Busy { .. } => vec!["try again when that is done".to_owned()],
+            Self::InUse { .. } => vec!["remove those VMs first: `ai-vm rm NAME`".to_owned()],
             Self::Build { source, .. } => {
                 let mut hints = source.hints();
                 hints.push("see what this machine lacks: `ai-vm doctor`".to_owned());

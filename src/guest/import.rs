@@ -31,8 +31,8 @@ pub fn image_id(layout: &Layout, source: &str, sha256: Option<&str>) -> Result<S
         return Ok(id_of(digest));
     }
     let now = describe(source)?;
-    let known =
-        store::list(layout)?.into_iter().flatten().find(|image| image.manifest.source.as_ref() == Some(&now));
+    let mut images = store::ids(layout)?.into_iter().filter_map(|id| store::open(layout, &id).ok());
+    let known = images.find(|image| image.manifest.source.as_ref() == Some(&now));
     match known {
         Some(image) if sha256.is_none_or(|digest| image.id == id_of(digest)) => Ok(image.id),
         _ => {

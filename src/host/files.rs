@@ -1,7 +1,7 @@
 //! Files that are either whole or not there, and never readable by others.
 
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -92,6 +92,19 @@ pub fn read_bounded(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
             let reason = format!("the file is larger than {limit} bytes");
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, reason));
         }
+        Ok(content)
+    };
+    read().map_err(failed("read", path))
+}
+
+/// Reads the last `limit` bytes of a file, or all of a shorter one.
+pub fn read_tail(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
+    let read = || {
+        let mut file = File::open(path)?;
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(limit)))?;
+        let mut content = Vec::new();
+        file.take(limit).read_to_end(&mut content)?;
         Ok(content)
     };
     read().map_err(failed("read", path))

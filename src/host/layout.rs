@@ -116,3 +116,20 @@ impl VmDir {
         self.path.join(name)
     }
 }
+
+/// The files that make a guest this VM and no other, relative to the VM's directory.
+#[derive(Debug)]
+pub struct Identity;
+
+impl Identity {
+    /// The private key that may log in.
+    pub const LOGIN_KEY: &str = "identity/id_ed25519";
+    /// The public key that may log in.
+    pub const LOGIN_PUBLIC_KEY: &str = "identity/id_ed25519.pub";
+    /// The private key of the guest's SSH server.
+    pub const HOST_KEY: &str = "identity/host_ed25519";
+    /// The public key by which the guest's SSH server is recognised.
+    pub const HOST_PUBLIC_KEY: &str = "identity/host_ed25519.pub";
+    /// systemd's machine id.
+    pub const MACHINE_ID: &str = "identity/machine-id";
+}

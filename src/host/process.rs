@@ -1,6 +1,5 @@
 //! Runs other programs to their end, always under a deadline. The only place that spawns processes.
 
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -171,17 +170,7 @@ pub fn first_output(command: &mut Command, limit: Duration) -> Result<(), Proces
 
 /// Returns the end of a log.
 fn said_in(log: &Path) -> String {
-    use std::io::{Seek, SeekFrom};
-    const TAIL: u64 = 4096;
-    let read = || {
-        let mut file = File::open(log)?;
-        let length = file.metadata()?.len();
-        file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
-        let mut bytes = Vec::new();
-        file.take(TAIL).read_to_end(&mut bytes)?;
-        Ok::<_, io::Error>(bytes)
-    };
-    ending(&read().unwrap_or_default())
+    ending(&files::read_tail(log, 4096).unwrap_or_default())
 }
 
 #[cfg(test)]

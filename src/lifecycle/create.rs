@@ -1,22 +1,19 @@
 //! Registers a VM. Makes no image and boots nothing.
 
-use std::io;
 use std::time::SystemTime;
 
-use crate::diagnostic::{Diagnostic, Kind};
-use crate::host::files::FileError;
+use crate::host::files;
+use crate::host::layout::{Identity, VmDir};
 use crate::host::random;
-use crate::registry::error::RegistryError;
+use crate::lifecycle::error::LifecycleError;
+use crate::qemu::args::MACHINE;
 use crate::registry::ports::{Machine, PortRequest};
 use crate::registry::record::{Record, SCHEMA};
 use crate::registry::store::Registry;
+use crate::ssh::keys;
 use crate::vm::label::Labels;
 use crate::vm::name::VmName;
 use crate::vm::spec::{AcceleratorChoice, Guest, Hardware, UserName};
-
-/// QEMU's machine type for new VMs: the newest of the oldest QEMU that ai-vm supports. A record keeps it, so a
-/// newer QEMU shows a guest the machine that it knows.
-const MACHINE: &str = "pc-q35-7.2";
 
 /// What a new VM should be.
 #[derive(Clone, Debug)]
@@ -37,35 +34,11 @@ pub struct NewVm {
     pub labels: Labels,
 }
 
-/// Why a VM was not created. Nothing of it exists then.
-#[derive(Debug, thiserror::Error)]
-pub enum CreateError {
-    /// The registry refused it.
-    #[error(transparent)]
-    Registry(#[from] RegistryError),
-    /// The system gave no random bytes.
-    #[error("cannot make an identity for the VM")]
-    Random(#[from] io::Error),
-}
-
-impl Diagnostic for CreateError {
-    fn kind(&self) -> Kind {
-        match self {
-            Self::Registry(error) => error.kind(),
-            Self::Random(_) => Kind::Failed,
-        }
-    }
-
-    fn hints(&self) -> Vec<String> {
-        match self {
-            Self::Registry(error) => error.hints(),
-            Self::Random(_) => Vec::new(),
-        }
-    }
-}
-
-/// Registers a VM under its name, with ports of its own.
-pub fn create(registry: &Registry, new: NewVm) -> Result<Record, CreateError> {
+/// Registers a VM under its name, with ports and an identity of its own. If it fails, nothing of it exists.
+pub fn create(registry: &Registry, new: NewVm) -> Result<Record, LifecycleError> {
+    let login = keys::generate(&format!("ai-vm-{}", new.name))?;
+    let host = keys::generate(&new.name.hostname())?;
+    let machine_id = random::hex128()?;
     let record = Record {
         schema: SCHEMA,
         name: new.name,
@@ -81,6 +54,16 @@ pub fn create(registry: &Registry, new: NewVm) -> Result<Record, CreateError> {
         forwards: Vec::new(),
         unknown: toml::Table::new(),
     };
-    let prepare = |_: &_| Ok::<(), FileError>(());
+    let prepare = |dir: &VmDir| {
+        files::create_private_dir(&dir.file(VmDir::IDENTITY))?;
+        let contents = [
+            (Identity::LOGIN_KEY, &login.private),
+            (Identity::LOGIN_PUBLIC_KEY, &login.public),
+            (Identity::HOST_KEY, &host.private),
+            (Identity::HOST_PUBLIC_KEY, &host.public),
+            (Identity::MACHINE_ID, &machine_id),
+        ];
+        contents.into_iter().try_for_each(|(file, text)| files::write_new(&dir.file(file), text.as_bytes()))
+    };
     Ok(registry.create(record, &new.ports, &Machine, prepare)?)
 }

@@ -1,4 +1,28 @@
 //! The life of one VM: wires the rooms below. Says what happens by events and never prints.
 
 pub mod create;
+pub mod error;
+pub mod event;
+pub mod image;
 pub mod observe;
+pub mod prepare;
+pub mod ready;
+pub mod remove;
+pub mod run;
+pub mod start;
+pub mod stop;
+
+use std::path::PathBuf;
+
+use crate::registry::store::Registry;
+
+/// What every operation on VMs needs.
+#[derive(Clone, Debug)]
+pub struct Engine {
+    /// The VMs.
+    pub registry: Registry,
+    /// The QEMU to run, where the user names one.
+    pub qemu: Option<PathBuf>,
+    /// The Debian mirror that images are made from, where the user names one.
+    pub mirror: Option<String>,
+}

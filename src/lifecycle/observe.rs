@@ -1,9 +1,20 @@
 //! Says what VMs are doing, from what is seen at this moment.
 
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
 use crate::host::layout::VmDir;
 use crate::host::lock;
-use crate::registry::store::{Entry, Registry};
+use crate::lifecycle::Engine;
+use crate::lifecycle::ready;
+use crate::lifecycle::run::Run;
+use crate::qemu::qmp;
+use crate::registry::store::Entry;
 use crate::vm::state::{self, Answer, Facts, State};
+
+/// How long a look may take to find out whether a guest has become ready.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// A VM, what it should be and what it is doing.
 #[derive(Clone, Debug)]
@@ -14,23 +25,62 @@ pub struct Observed {
     pub state: State,
     /// What is wrong with it, on one line.
     pub problem: Option<String>,
+    /// The present launch, if it is alive.
+    pub run: Option<Run>,
 }
 
-/// Looks at many VMs.
-pub fn observe(registry: &Registry, entries: Vec<Entry>) -> Vec<Observed> {
-    entries.into_iter().map(|entry| look_at(registry, entry)).collect()
-}
-
-fn look_at(registry: &Registry, entry: Entry) -> Observed {
-    let (state, problem) = match lock::is_held(&registry.dir(&entry.name).file(VmDir::RUN_LOCK)) {
-        Ok(alive) => state::derive(&Facts { alive, answer: Answer::Absent, ready: false }),
-        Err(error) => (State::Broken, Some(format!("{error}: {}", error.source))),
-    };
-    match &entry.record {
-        Ok(_) => Observed { entry, state, problem },
-        Err(broken) => {
-            let problem = Some(broken.to_string());
-            Observed { entry, state: State::Broken, problem }
+/// Looks at VMs without asking any process: enough for those that are not alive. The others are returned apart.
+pub fn glance(engine: &Engine, entries: Vec<Entry>) -> (Vec<Observed>, Vec<Entry>) {
+    let (mut still, mut alive) = (Vec::new(), Vec::new());
+    for entry in entries {
+        match lock::is_held(&engine.registry.dir(&entry.name).file(VmDir::RUN_LOCK)) {
+            Ok(true) => alive.push(entry),
+            Ok(false) => {
+                let facts = facts(engine, &entry, false, Answer::Absent, false);
+                still.push(judge(entry, &facts, None));
+            }
+            Err(error) => {
+                let problem = Some(format!("{error}: {}", error.source));
+                still.push(Observed { entry, state: State::Broken, problem, run: None });
+            }
         }
     }
+    (still, alive)
+}
+
+/// Looks at VMs that are alive, all at the same time: at most three seconds in all.
+pub async fn look(engine: &Engine, alive: Vec<Entry>) -> Vec<Observed> {
+    let mut looks = JoinSet::new();
+    for entry in alive {
+        let engine = engine.clone();
+        looks.spawn(async move { look_at(&engine, entry).await });
+    }
+    looks.join_all().await
+}
+
+async fn look_at(engine: &Engine, entry: Entry) -> Observed {
+    let dir = engine.registry.dir(&entry.name);
+    let answer = qmp::status(&dir).await;
+    let run = Run::read(&dir);
+    let mut ready = run.as_ref().is_some_and(|run| run.is_ready(&dir));
+    if let (Answer::Running, false, Ok(record)) = (&answer, ready, &entry.record) {
+        // Nobody waits for this guest: whether it has become ready is found out here.
+        ready = ready::is_ready_now(engine, record, LOOK).await;
+    }
+    let facts = facts(engine, &entry, true, answer, ready);
+    judge(entry, &facts, run)
+}
+
+fn facts(engine: &Engine, entry: &Entry, alive: bool, answer: Answer, ready: bool) -> Facts {
+    let started_before = entry.record.as_ref().is_ok_and(|record| record.base.is_some());
+    let disk = engine.registry.dir(&entry.name).file(VmDir::DISK);
+    Facts { alive, answer, ready, disk_missing: started_before && !disk.exists() }
+}
+
+fn judge(entry: Entry, facts: &Facts, run: Option<Run>) -> Observed {
+    let (state, problem) = match &entry.record {
+        Ok(_) => state::derive(facts),
+        Err(broken) => (State::Broken, Some(broken.to_string())),
+    };
+    Observed { entry, state, problem, run }
 }

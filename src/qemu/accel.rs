@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::diagnostic::{Diagnostic, Kind};
 use crate::host::files::{self, FileError};
 use crate::host::layout::Layout;
 use crate::host::lock::{self, LockError};
@@ -81,6 +82,22 @@ pub enum VerdictError {
     /// The verdict cannot be written down.
     #[error(transparent)]
     File(#[from] FileError),
+}
+
+impl Diagnostic for VerdictError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Lock(error) => error.kind(),
+            Self::File(error) => error.kind(),
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Lock(error) => error.hints(),
+            Self::File(error) => error.hints(),
+        }
+    }
 }
 
 /// Decides. A choice of the user's is used as it is; `auto` costs one trial of at most 3 s for each start of this

@@ -157,12 +157,42 @@ impl fmt::Display for UserName {
     }
 }
 
+/// A variable for a command in a guest: `KEY=VALUE`, the value exactly as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EnvVar {
+    /// Letters, digits and `_`, not beginning with a digit.
+    pub name: String,
+    /// Any text.
+    pub value: String,
+}
+
+impl FromStr for EnvVar {
+    type Err = SpecError;
+
+    fn from_str(text: &str) -> Result<Self, SpecError> {
+        let bad = || SpecError::EnvVar { given: text.escape_debug().to_string() };
+        let (name, value) = text.split_once('=').ok_or_else(bad)?;
+        let starts_well = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+        if starts_well && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+            Ok(Self { name: name.to_owned(), value: value.to_owned() })
+        } else {
+            Err(bad())
+        }
+    }
+}
+
 /// Why a part of a specification is refused.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SpecError {
     /// Not a login name.
     #[error("`{given}` cannot be the login name in a guest")]
     User {
+        /// What was given, escaped.
+        given: String,
+    },
+    /// Not a variable.
+    #[error("`{given}` is not a variable")]
+    EnvVar {
         /// What was given, escaped.
         given: String,
     },
@@ -211,6 +241,7 @@ impl Diagnostic for SpecError {
                         .to_owned(),
                 ]
             }
+            Self::EnvVar { .. } => vec!["write KEY=VALUE, for example `--env LANG=C`".to_owned()],
             Self::Accelerator { .. } => vec!["use `--accel auto`, `--accel kvm` or `--accel tcg`".to_owned()],
             Self::NotHttps { .. } => {
                 vec!["download it yourself and give the file: `--image FILE`".to_owned()]

@@ -66,10 +66,15 @@ pub struct Facts {
     pub answer: Answer,
     /// Whether the guest of this very boot has been reached.
     pub ready: bool,
+    /// Whether the VM has been started before and its disk is gone.
+    pub disk_missing: bool,
 }
 
 /// Derives the state, and the problem where there is one.
 pub fn derive(facts: &Facts) -> (State, Option<String>) {
+    if facts.disk_missing {
+        return (State::Broken, Some("its disk is missing".to_owned()));
+    }
     if !facts.alive {
         return (State::Stopped, None);
     }
@@ -99,10 +104,11 @@ mod tests {
             (Answer::Failed("io-error".to_owned()), State::Broken, State::Broken),
         ];
         for (answer, unready, ready) in answers {
-            let facts = |alive, ready| Facts { alive, ready, answer: answer.clone() };
+            let facts = |alive, ready| Facts { alive, ready, answer: answer.clone(), disk_missing: false };
             assert_eq!(derive(&facts(true, false)).0, unready);
             assert_eq!(derive(&facts(true, true)).0, ready);
             assert_eq!(derive(&facts(false, true)).0, State::Stopped);
+            assert_eq!(derive(&Facts { disk_missing: true, ..facts(true, true) }).0, State::Broken);
         }
     }
 }

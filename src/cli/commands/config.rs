@@ -36,7 +36,7 @@ pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
     let in_force = InForce {
         file_exists: ctx.env.config.exists(),
         file: ctx.env.config.clone(),
-        data: ctx.registry.layout().root().to_owned(),
+        data: ctx.registry().layout().root().to_owned(),
         ram_mib: hardware.memory.mib(),
         cpus: hardware.cpus.get(),
         disk_gib: hardware.disk.gib(),

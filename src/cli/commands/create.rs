@@ -1,9 +1,13 @@
 //! `ai-vm create`: registers VMs.
 
+use std::time::Duration;
+
 use crate::cli::commands::spec::SpecArgs;
+use crate::cli::commands::start;
 use crate::cli::context::Context;
+use crate::cli::each::each;
 use crate::cli::failure::Failure;
-use crate::cli::values::value;
+use crate::cli::values::{duration, value};
 use crate::host::capacity;
 use crate::lifecycle::create;
 use crate::registry::record::Record;
@@ -18,28 +22,34 @@ pub struct Args {
     names: Vec<VmName>,
     #[command(flatten)]
     spec: SpecArgs,
+    /// Start them too, and wait until they are ready
+    #[arg(long)]
+    start: bool,
+    /// How long to wait for them to be ready, with --start: 90, 5m
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = duration)]
+    timeout: Duration,
 }
 
 /// Creates the VMs in their order; the first that cannot be created ends the command, those before it stay.
 pub fn run(ctx: &Context, args: Args) -> Result<u8, Failure> {
-    for name in args.names {
-        let record = register(ctx, name, &args.spec)?;
+    for name in &args.names {
+        let record = register(ctx, name.clone(), &args.spec)?;
         ctx.terminal.status(&describe(&record));
     }
-    Ok(0)
+    if args.start { each(ctx, args.names, |vm| start::until_ready(vm, args.timeout, false)) } else { Ok(0) }
 }
 
 /// Registers one VM and warns of what is unwise about it.
 pub fn register(ctx: &Context, name: VmName, spec: &SpecArgs) -> Result<Record, Failure> {
     let new = spec.new_vm(ctx, name)?;
-    for warning in capacity::measure(ctx.registry.layout().root()).warnings(&new.hardware) {
+    for warning in capacity::measure(ctx.registry().layout().root()).warnings(&new.hardware) {
         ctx.terminal.warn(&format!("{}: {warning}", new.name));
     }
     if new.ports.bind != loopback() {
         let warning = format!("its ports listen on {}, open to the network", new.ports.bind);
         ctx.terminal.warn(&format!("{}: {warning}", new.name));
     }
-    Ok(create::create(&ctx.registry, new)?)
+    Ok(create::create(ctx.registry(), new)?)
 }
 
 /// Says on one line what a VM has been given.

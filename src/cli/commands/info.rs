@@ -8,7 +8,9 @@ use crate::cli::commands::summary::{PortSummary, Summary};
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::cli::targets::Targets;
-use crate::lifecycle::observe::{Observed, observe};
+use crate::host::detached;
+use crate::host::layout::VmDir;
+use crate::lifecycle::observe::Observed;
 use crate::ui::filter;
 use crate::vm::spec::{AcceleratorChoice, Guest, UserName};
 
@@ -34,12 +36,15 @@ struct Details {
     accel: Option<AcceleratorChoice>,
     image: Option<String>,
     source: Option<String>,
+    started: Option<String>,
+    running_accel: Option<String>,
+    pid: Option<u32>,
 }
 
 /// Shows the VMs that are named.
 pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
     let entries = args.targets.require(ctx, "info")?;
-    let vms = observe(&ctx.registry, entries);
+    let vms = ctx.observe(entries)?;
     let details: Vec<Details> = vms.iter().map(|vm| details(ctx, vm)).collect();
     if args.json {
         ctx.print_json(&details)?;
@@ -52,10 +57,14 @@ pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
 
 fn details(ctx: &Context, vm: &Observed) -> Details {
     let record = vm.entry.record.as_ref().ok();
+    let run_lock = ctx.registry().dir(&vm.entry.name).file(VmDir::RUN_LOCK);
     Details {
         summary: Summary::from(vm),
-        directory: ctx.registry.dir(&vm.entry.name).path().to_owned(),
+        directory: ctx.registry().dir(&vm.entry.name).path().to_owned(),
         user: record.map(|record| record.user.clone()),
+        started: vm.run.as_ref().map(|run| run.started.clone()),
+        running_accel: vm.run.as_ref().map(|run| run.accel.clone()),
+        pid: vm.run.as_ref().and_then(|_| detached::find_by_stdin(&run_lock)).map(|process| process.pid),
         uuid: record.map(|record| record.uuid.clone()),
         machine: record.map(|record| record.machine.clone()),
         accel: record.map(|record| record.accel),
@@ -86,6 +95,9 @@ fn text(vm: &Details) -> String {
         ("ports", Some(ports.join(" ")).filter(|text| !text.is_empty())),
         ("labels", Some(labels.join(" ")).filter(|text| !text.is_empty())),
         ("created", summary.created.clone()),
+        ("started", vm.started.clone()),
+        ("accel", vm.running_accel.clone().or_else(|| vm.accel.map(|accel| accel.to_string()))),
+        ("pid", vm.pid.map(|pid| pid.to_string())),
         ("machine", vm.machine.clone()),
         ("uuid", vm.uuid.clone()),
         ("directory", Some(vm.directory.display().to_string())),

@@ -4,7 +4,6 @@ use crate::cli::commands::summary::{PortSummary, Summary};
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::cli::targets::Targets;
-use crate::lifecycle::observe::observe;
 use crate::ui::table;
 use crate::vm::port::Port;
 
@@ -23,13 +22,13 @@ pub struct Args {
 
 /// Lists the VMs that are named, or all.
 pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
-    let entries = if args.targets.is_empty() { ctx.registry.list()? } else { args.targets.resolve(ctx)? };
+    let entries = if args.targets.is_empty() { ctx.registry().list()? } else { args.targets.resolve(ctx)? };
     if args.quiet {
         let names: String = entries.iter().map(|entry| format!("{}\n", entry.name)).collect();
         ctx.print(&names)?;
         return Ok(0);
     }
-    let vms: Vec<Summary> = observe(&ctx.registry, entries).iter().map(Summary::from).collect();
+    let vms: Vec<Summary> = ctx.observe(entries)?.iter().map(Summary::from).collect();
     if args.json {
         ctx.print_json(&vms)?;
     } else if vms.is_empty() && args.targets.is_empty() {

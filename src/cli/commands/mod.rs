@@ -2,11 +2,21 @@
 
 pub mod config;
 pub mod create;
+pub mod doctor;
+pub mod exec;
+pub mod image;
 pub mod info;
+pub mod logs;
 pub mod ls;
+pub mod restart;
 pub mod rm;
+pub mod shell;
 mod spec;
+pub mod start;
+pub mod stop;
 mod summary;
+pub mod up;
+pub mod wait;
 
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
@@ -18,9 +28,19 @@ pub fn run(command: Command, terminal: Terminal) -> Result<u8, Failure> {
     let ctx = Context::open(terminal)?;
     match command {
         Command::Create(args) => create::run(&ctx, args),
+        Command::Up(args) => up::run(&ctx, args),
+        Command::Start(args) => start::run(&ctx, &args),
+        Command::Stop(args) => stop::run(&ctx, &args),
+        Command::Restart(args) => restart::run(&ctx, &args),
+        Command::Rm(args) => rm::run(&ctx, &args),
         Command::Ls(args) => ls::run(&ctx, &args),
         Command::Info(args) => info::run(&ctx, &args),
-        Command::Rm(args) => rm::run(&ctx, &args),
+        Command::Exec(args) => exec::run(&ctx, args),
+        Command::Shell(args) => shell::run(&ctx, args),
+        Command::Logs(args) => logs::run(&ctx, &args),
+        Command::Wait(args) => wait::run(&ctx, &args),
+        Command::Image(args) => image::run(&ctx, args),
+        Command::Doctor(args) => doctor::run(&ctx, &args),
         Command::Config(args) => config::run(&ctx, &args),
     }
 }

@@ -1,6 +1,6 @@
 //! The options that say what a new VM should be, shared by `create` and `up`.
 
-use std::net::IpAddr;
+use std::net::Ipv4Addr;
 use std::path::Path;
 
 use crate::cli::context::Context;
@@ -9,9 +9,10 @@ use crate::cli::values::value;
 use crate::host::files::failed;
 use crate::lifecycle::create::NewVm;
 use crate::registry::ports::{DEFAULT_GUEST_PORTS, PortRequest};
+use crate::registry::record::Record;
 use crate::vm::label::Label;
 use crate::vm::name::VmName;
-use crate::vm::port::{ForwardRequest, HostPort, Port, loopback};
+use crate::vm::port::{ForwardRequest, HostPort, Port};
 use crate::vm::size::{CpuCount, DiskSize, MemorySize};
 use crate::vm::spec::{AcceleratorChoice, Guest, Hardware, SpecError, UserName};
 
@@ -54,27 +55,36 @@ pub struct SpecArgs {
     no_default_ports: bool,
     /// The host address that listens. Anything but loopback opens the VM to the network
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
-    bind: IpAddr,
+    bind: Ipv4Addr,
     /// A label, to name many VMs at once later
     #[arg(short, long = "label", value_name = "KEY=VALUE", value_parser = value::<Label>)]
     labels: Vec<Label>,
 }
 
 impl SpecArgs {
-    /// Tells whether something was asked for that an existing VM cannot be given by `up`.
-    pub fn is_default(&self) -> bool {
-        self.ram.is_none()
-            && self.cpu.is_none()
-            && self.storage.is_none()
-            && self.guest.is_none()
-            && self.image.is_none()
-            && self.user.is_none()
-            && self.accel.is_none()
-            && self.port.is_empty()
-            && self.ssh_port.is_none()
-            && !self.no_default_ports
-            && self.bind == loopback()
-            && self.labels.is_empty()
+    /// Names what was asked for that an existing VM has otherwise.
+    pub fn differences(&self, record: &Record) -> Vec<&'static str> {
+        fn differs<T: PartialEq>(asked: Option<&T>, has: &T) -> bool {
+            asked.is_some_and(|asked| asked != has)
+        }
+        let hardware = &record.hardware;
+        let fixed = |port: &ForwardRequest| match port.host {
+            HostPort::Fixed(host) => record.forwards.iter().any(|f| (f.host, f.guest) == (host, port.guest)),
+            HostPort::Auto => record.forwards.iter().any(|f| f.guest == port.guest),
+        };
+        let guest = self.guest.is_some() || self.image.is_some();
+        let checks = [
+            ("memory", differs(self.ram.as_ref(), &hardware.memory)),
+            ("processors", differs(self.cpu.as_ref(), &hardware.cpus)),
+            ("disk", differs(self.storage.as_ref(), &hardware.disk)),
+            ("guest", guest && self.guest().ok().as_ref() != Some(&record.guest)),
+            ("user", differs(self.user.as_ref(), &record.user)),
+            ("accelerator", differs(self.accel.as_ref(), &record.accel)),
+            ("ports", !self.port.iter().all(fixed)),
+            ("SSH port", self.ssh_port.is_some_and(|port| record.ssh().map(|f| f.host) != Some(port))),
+            ("labels", !self.labels.iter().all(|label| label.matches(&record.labels))),
+        ];
+        checks.into_iter().filter(|(_, differs)| *differs).map(|(what, _)| what).collect()
     }
 
     /// Completes what was typed with the configuration and the defaults, for one VM.
@@ -129,7 +139,7 @@ impl SpecArgs {
             }
         }
         let ssh = self.ssh_port.map_or(HostPort::Auto, HostPort::Fixed);
-        PortRequest { ssh, forwards, bind: self.bind }
+        PortRequest { ssh, forwards, bind: self.bind.into() }
     }
 }
 

@@ -1,0 +1,37 @@
+//! `ai-vm restart`: stops VMs and starts them again.
+
+use std::time::Duration;
+
+use crate::cli::commands::start::until_ready;
+use crate::cli::context::Context;
+use crate::cli::each::each;
+use crate::cli::failure::Failure;
+use crate::cli::targets::Targets;
+use crate::cli::values::duration;
+use crate::lifecycle::stop::stop;
+
+/// Arguments of `restart`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    targets: Targets,
+    /// How long the guests may take to power themselves off before they are ended: 90, 5m
+    #[arg(short, long, value_name = "TIME", default_value = "60s", value_parser = duration)]
+    time: Duration,
+    /// End them at once, as by pulling the plug
+    #[arg(long)]
+    force: bool,
+    /// How long to wait for them to be ready again: 90, 5m
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = duration)]
+    timeout: Duration,
+}
+
+/// Restarts the VMs that are named, all at the same time. One that is stopped is started.
+pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
+    let names = args.targets.require_names(ctx, "restart")?;
+    let (time, force, timeout) = (args.time, args.force, args.timeout);
+    each(ctx, names, |vm| async move {
+        stop(&vm.engine, &vm.name, time, force, &vm.listener).await?;
+        until_ready(vm, timeout, false).await
+    })
+}

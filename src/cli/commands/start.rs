@@ -1,0 +1,53 @@
+//! `ai-vm start`: starts VMs and waits until they are ready.
+
+use std::time::{Duration, Instant};
+
+use crate::cli::context::Context;
+use crate::cli::each::{Job, each};
+use crate::cli::failure::Failure;
+use crate::cli::targets::Targets;
+use crate::cli::values::duration;
+use crate::lifecycle::error::LifecycleError;
+use crate::lifecycle::event::Event;
+use crate::lifecycle::{ready, start};
+
+/// Arguments of `start`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    targets: Targets,
+    /// How long to wait for them to be ready: 90, 5m
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = duration)]
+    timeout: Duration,
+    /// Return as soon as QEMU runs
+    #[arg(long)]
+    no_wait: bool,
+    /// Begin with an empty disk; what is on the old one is lost
+    #[arg(long)]
+    new_disk: bool,
+}
+
+/// Starts the VMs that are named, all at the same time.
+pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
+    let names = args.targets.require_names(ctx, "start")?;
+    let (no_wait, new_disk, timeout) = (args.no_wait, args.new_disk, args.timeout);
+    if no_wait {
+        return each(ctx, names, |vm| async move {
+            start::launch_vm(&vm.engine, &vm.name, new_disk, &vm.listener).await?;
+            Ok("started".to_owned())
+        });
+    }
+    each(ctx, names, |vm| until_ready(vm, timeout, new_disk))
+}
+
+/// Starts one VM, waits until it is ready, and says how to reach it.
+pub async fn until_ready(vm: Job, timeout: Duration, new_disk: bool) -> Result<String, LifecycleError> {
+    let begun = Instant::now();
+    let record = vm.engine.registry.get(&vm.name)?;
+    start::launch_vm(&vm.engine, &vm.name, new_disk, &vm.listener).await?;
+    (vm.listener)(Event::Step("booting".to_owned()));
+    ready::session(&vm.engine, &vm.name, timeout, &vm.listener).await?;
+    let port = vm.engine.registry.get(&vm.name).unwrap_or(record).ssh().map(|forward| forward.host);
+    let port = port.map(|port| port.to_string()).unwrap_or_default();
+    Ok(format!("ready in {:.1} s, SSH on port {port}", begun.elapsed().as_secs_f64()))
+}

@@ -1,0 +1,33 @@
+//! `ai-vm stop`: powers VMs off.
+
+use std::time::Duration;
+
+use crate::cli::context::Context;
+use crate::cli::each::each;
+use crate::cli::failure::Failure;
+use crate::cli::targets::Targets;
+use crate::cli::values::duration;
+use crate::lifecycle::stop::stop;
+
+/// Arguments of `stop`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    targets: Targets,
+    /// How long the guests may take to power themselves off before they are ended: 90, 5m
+    #[arg(short, long, value_name = "TIME", default_value = "60s", value_parser = duration)]
+    time: Duration,
+    /// End them at once, as by pulling the plug
+    #[arg(long)]
+    force: bool,
+}
+
+/// Stops the VMs that are named, all at the same time.
+pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
+    let names = args.targets.require_names(ctx, "stop")?;
+    let (time, force) = (args.time, args.force);
+    each(ctx, names, |vm| async move {
+        stop(&vm.engine, &vm.name, time, force, &vm.listener).await?;
+        Ok("stopped".to_owned())
+    })
+}

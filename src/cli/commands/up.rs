@@ -1,0 +1,47 @@
+//! `ai-vm up`: create if missing, start, wait until ready.
+
+use std::time::Duration;
+
+use crate::cli::commands::create::{describe, register};
+use crate::cli::commands::spec::SpecArgs;
+use crate::cli::commands::start::until_ready;
+use crate::cli::context::Context;
+use crate::cli::each::each;
+use crate::cli::failure::Failure;
+use crate::cli::values::{duration, value};
+use crate::vm::name::VmName;
+
+/// Arguments of `up`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Names: letters, digits, - and _
+    #[arg(value_name = "NAME", required = true, value_parser = value::<VmName>)]
+    names: Vec<VmName>,
+    #[command(flatten)]
+    spec: SpecArgs,
+    /// How long to wait for them to be ready: 90, 5m
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = duration)]
+    timeout: Duration,
+}
+
+/// Brings VMs up. Safe to run again: what is there is used as it is.
+pub fn run(ctx: &Context, args: Args) -> Result<u8, Failure> {
+    let mut names = Vec::new();
+    for name in args.names {
+        if names.contains(&name) {
+            continue;
+        }
+        match ctx.registry().entry(name.clone()) {
+            None => ctx.terminal.status(&describe(&register(ctx, name.clone(), &args.spec)?)),
+            Some(entry) => {
+                let ignored = entry.record.map(|record| args.spec.differences(&record)).unwrap_or_default();
+                if !ignored.is_empty() {
+                    let ignored = ignored.join(", ");
+                    ctx.terminal.warn(&format!("{name}: exists already and keeps its own {ignored}"));
+                }
+            }
+        }
+        names.push(name);
+    }
+    each(ctx, names, |vm| until_ready(vm, args.timeout, false))
+}

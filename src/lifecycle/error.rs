@@ -1,0 +1,207 @@
+//! Why something in the life of a VM failed.
+
+use std::time::Duration;
+
+use crate::diagnostic::{Diagnostic, Kind};
+use crate::guest::error::ImageError;
+use crate::host::files::FileError;
+use crate::host::lock::LockError;
+use crate::host::program::ProcessError;
+use crate::qemu::accel::VerdictError;
+use crate::qemu::disk::DiskError;
+use crate::qemu::launch::LaunchError;
+use crate::registry::error::RegistryError;
+use crate::registry::ports::ReserveError;
+use crate::ssh::connect::ConnectError;
+use crate::ssh::keys::KeyError;
+use crate::vm::name::VmName;
+
+/// Why a VM was not created, started, reached, stopped or removed.
+#[derive(Debug, thiserror::Error)]
+pub enum LifecycleError {
+    /// It does not run.
+    #[error("`{name}` is stopped")]
+    Stopped {
+        /// The VM.
+        name: VmName,
+    },
+    /// It runs, and must not.
+    #[error("`{name}` is running")]
+    Running {
+        /// The VM.
+        name: VmName,
+    },
+    /// Another ai-vm is doing something with it.
+    #[error("`{name}` is being worked on by {holder}")]
+    Busy {
+        /// The VM.
+        name: VmName,
+        /// Who that is.
+        holder: String,
+    },
+    /// Its disk is gone.
+    #[error("the disk of `{name}` is missing: `{path}`")]
+    DiskMissing {
+        /// The VM.
+        name: VmName,
+        /// Where it should be.
+        path: String,
+    },
+    /// QEMU ended while it was waited for.
+    #[error("QEMU ended while `{name}` was starting{}", after_colon(said))]
+    Died {
+        /// The VM.
+        name: VmName,
+        /// Its last words, or the console's.
+        said: String,
+    },
+    /// QEMU does not let the guest run.
+    #[error("`{name}` does not run: {why}")]
+    Halted {
+        /// The VM.
+        name: VmName,
+        /// What QEMU says, or does not say.
+        why: String,
+    },
+    /// The guest was not reached in time.
+    #[error("`{name}` was not ready within {} s: {last}{}", waited.as_secs(), console_line(console))]
+    NotReady {
+        /// The VM.
+        name: VmName,
+        /// How long it was waited for.
+        waited: Duration,
+        /// How the last attempt failed.
+        last: String,
+        /// The console's last line.
+        console: Option<String>,
+    },
+    /// It was to be waited for until it is stopped, and it is not.
+    #[error("`{name}` still runs after {} s", waited.as_secs())]
+    StillRuns {
+        /// The VM.
+        name: VmName,
+        /// How long it was waited for.
+        waited: Duration,
+    },
+    /// It could not be ended.
+    #[error("`{name}` did not stop within {} s and could not be killed", waited.as_secs())]
+    WillNotStop {
+        /// The VM.
+        name: VmName,
+        /// How long it was waited for.
+        waited: Duration,
+    },
+    /// There is no way to its SSH server.
+    #[error("no SSH port is forwarded to `{name}`")]
+    NoSshPort {
+        /// The VM.
+        name: VmName,
+    },
+    /// Background work ended in an unexpected way.
+    #[error("an internal task failed")]
+    Task(#[from] tokio::task::JoinError),
+    /// See there.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// See there.
+    #[error(transparent)]
+    Ports(#[from] ReserveError),
+    /// See there.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// See there.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// See there.
+    #[error(transparent)]
+    Accelerator(#[from] VerdictError),
+    /// See there.
+    #[error(transparent)]
+    Launch(#[from] LaunchError),
+    /// See there.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// See there.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// See there.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+    /// See there.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// See there.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The system gave no random bytes.
+    #[error("cannot make an identity for the VM")]
+    Random(#[from] std::io::Error),
+}
+
+fn after_colon(said: &str) -> String {
+    if said.is_empty() { String::new() } else { format!(": {said}") }
+}
+
+fn console_line(console: &Option<String>) -> String {
+    console.as_ref().map(|line| format!("\n  console: {line}")).unwrap_or_default()
+}
+
+impl LifecycleError {
+    /// Returns the error of another room that this one passes on.
+    fn inner(&self) -> Option<&dyn Diagnostic> {
+        Some(match self {
+            Self::Registry(error) => error,
+            Self::Ports(error) => error,
+            Self::Image(error) => error,
+            Self::Disk(error) => error,
+            Self::Accelerator(error) => error,
+            Self::Launch(error) => error,
+            Self::Connect(error) => error,
+            Self::Key(error) => error,
+            Self::Process(error) => error,
+            Self::File(error) => error,
+            Self::Lock(error) => error,
+            _ => return None,
+        })
+    }
+}
+
+impl Diagnostic for LifecycleError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Running { .. } | Self::Busy { .. } => Kind::Conflict,
+            Self::NotReady { .. } | Self::StillRuns { .. } | Self::WillNotStop { .. } => Kind::Timeout,
+            other => other.inner().map_or(Kind::Failed, Diagnostic::kind),
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Stopped { name } => vec![format!("`ai-vm start {name}`")],
+            Self::Running { name } => {
+                vec![format!("stop it first: `ai-vm stop {name}`, or add `--force` to kill it")]
+            }
+            Self::Busy { .. } => vec!["try again in a moment".to_owned()],
+            Self::DiskMissing { name, .. } => vec![
+                "put the file back".to_owned(),
+                format!("or begin with an empty disk: `ai-vm start {name} --new-disk`"),
+            ],
+            Self::Died { name, .. } => {
+                vec![format!(
+                    "`ai-vm logs {name}` shows the console, `ai-vm logs --qemu {name}` what QEMU said"
+                )]
+            }
+            Self::Halted { name, .. } => {
+                vec![format!("end it with `ai-vm stop --force {name}`, then start it again")]
+            }
+            Self::NotReady { name, .. } => vec![
+                format!("it goes on booting; wait longer: `ai-vm wait {name} --timeout 10m`"),
+                format!("see what it is doing: `ai-vm logs {name}`"),
+            ],
+            Self::NoSshPort { name } => {
+                vec![format!("its record lacks a forward to guest port 22: `ai-vm info {name}`")]
+            }
+            other => other.inner().map(Diagnostic::hints).unwrap_or_default(),
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Everything that has to be in place before QEMU is launched. Blocks.
+
+use std::path::Path;
+
+use crate::guest::credentials::{Identity as Given, guest_uid};
+use crate::guest::seed;
+use crate::guest::store::{DirectBoot as Kernel, Image};
+use crate::host::files::{self, FileError, failed};
+use crate::host::layout::{Identity, VmDir};
+use crate::lifecycle::Engine;
+use crate::lifecycle::error::LifecycleError;
+use crate::lifecycle::event::{Event, Listener};
+use crate::qemu::args::DirectBoot;
+use crate::qemu::disk;
+use crate::registry::error::RegistryError;
+use crate::registry::ports::{Machine, Probe, ReserveError, reassign};
+use crate::registry::record::Record;
+use crate::vm::port::Port;
+
+/// The largest key file that is read, in bytes.
+const MAX_KEY: u64 = 16 * 1024;
+
+/// Sees to it that the VM has a disk over its image, and writes down over which. Returns the record.
+///
+/// A disk of a VM that has been started before is never made anew by itself: what was on it would be gone without a
+/// word.
+pub fn disk(
+    engine: &Engine,
+    record: Record,
+    image: &Image,
+    new_disk: bool,
+) -> Result<Record, LifecycleError> {
+    let dir = engine.registry.dir(&record.name);
+    let path = dir.file(VmDir::DISK);
+    if record.base.is_some() && !new_disk {
+        if path.exists() {
+            return Ok(record);
+        }
+        return Err(LifecycleError::DiskMissing { name: record.name, path: path.display().to_string() });
+    }
+    // Until the record names the image nothing has run from the disk: one that is there was left by a start that
+    // was killed.
+    files::remove_if_there(&path)?;
+    disk::create_overlay(
+        &path,
+        Path::new(&relative(image, &image.manifest.disk)),
+        image.manifest.format,
+        record.hardware.disk,
+    )?;
+    Ok(engine.registry.update(&record.name, |record, _| {
+        record.base = Some(image.id.clone());
+        Ok::<_, RegistryError>(())
+    })?)
+}
+
+/// Returns the path of an image's file as seen from a VM's directory.
+pub fn relative(image: &Image, file: &str) -> String {
+    format!("../../images/{}/{file}", image.id)
+}
+
+/// Returns what QEMU boots directly, with paths as seen from a VM's directory.
+pub fn direct_boot(image: &Image) -> Option<DirectBoot> {
+    image.manifest.boot.as_ref().map(|Kernel { kernel, initrd, cmdline }| DirectBoot {
+        kernel: relative(image, kernel),
+        initrd: relative(image, initrd),
+        cmdline: cmdline.clone(),
+    })
+}
+
+/// Moves the automatic host ports that something else has taken since they were chosen. One that the user asked for
+/// by number is never moved: it is an error that names who has it.
+///
+/// `refused` are ports that QEMU itself could not open, whatever a test here says.
+pub fn ports(
+    engine: &Engine,
+    record: Record,
+    refused: &[Port],
+    listener: &Listener,
+) -> Result<Record, LifecycleError> {
+    let usable = |bind, port| !refused.contains(&port) && Machine.is_free(bind, port);
+    if record.forwards.iter().all(|forward| usable(forward.bind, forward.host)) {
+        return Ok(record);
+    }
+    engine.registry.update(&record.name.clone(), |record, others| {
+        let mut ours: Vec<Port> = record.forwards.iter().map(|forward| forward.host).collect();
+        ours.extend(refused);
+        for forward in &mut record.forwards {
+            if usable(forward.bind, forward.host) {
+                continue;
+            }
+            if !forward.auto {
+                let holder = Machine.holder(forward.host);
+                return Err(ReserveError::Taken { port: forward.host, holder }.into());
+            }
+            let to = reassign(forward, &ours, others, &Machine)?;
+            listener(Event::Moved { guest: forward.guest, from: forward.host, to });
+            ours.push(to);
+            forward.host = to;
+        }
+        Ok::<_, LifecycleError>(())
+    })
+}
+
+/// Reads the identity that the VM's guest is to have in the boot that `boot` names.
+pub fn identity(dir: &VmDir, record: &Record, boot: &str) -> Result<Given, LifecycleError> {
+    let read = |file: &str| {
+        let content = files::read_bounded(&dir.file(file), MAX_KEY)?;
+        Ok::<_, FileError>(String::from_utf8_lossy(&content).into_owned())
+    };
+    Ok(Given {
+        hostname: record.name.hostname(),
+        machine_id: read(Identity::MACHINE_ID)?.trim().to_owned(),
+        user: record.user.to_string(),
+        uid: guest_uid(rustix::process::getuid().as_raw()),
+        authorized_keys: read(Identity::LOGIN_PUBLIC_KEY)?,
+        host_key: read(Identity::HOST_KEY)?,
+        boot: boot.to_owned(),
+    })
+}
+
+/// Writes the credentials for one launch and returns their paths as seen from the VM's directory.
+pub fn credentials(dir: &VmDir, identity: &Given) -> Result<Vec<String>, FileError> {
+    forget_credentials(dir)?;
+    files::create_private_dir(&dir.file(VmDir::CREDENTIALS))?;
+    let write = |(name, string): (String, String)| {
+        let path = format!("{}/{name}", VmDir::CREDENTIALS);
+        files::write_new(&dir.file(&path), string.as_bytes())?;
+        Ok(path)
+    };
+    identity.smbios_strings().into_iter().map(write).collect()
+}
+
+/// Removes the credentials, which QEMU has read: the fewer copies of a key there are, the better.
+pub fn forget_credentials(dir: &VmDir) -> Result<(), FileError> {
+    let path = dir.file(VmDir::CREDENTIALS);
+    match std::fs::remove_dir_all(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(failed("remove", &path)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Makes the seed disk that a brought image sets itself up from; other images need none.
+pub fn seed(
+    dir: &VmDir,
+    record: &Record,
+    image: &Image,
+    identity: &Given,
+) -> Result<Option<&'static str>, FileError> {
+    if image.manifest.boot.is_some() {
+        return Ok(None);
+    }
+    let path = dir.file(VmDir::SEED);
+    let content = seed::disk(identity, &record.uuid).map_err(failed("make", &path))?;
+    files::replace(&path, &content)?;
+    Ok(Some(VmDir::SEED))
+}

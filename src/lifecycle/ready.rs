@@ -1,0 +1,150 @@
+//! Waits until a guest can be worked in: its own server answers, lets us in, and knows the marker of this boot.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use crate::host::files;
+use crate::host::layout::{Identity, VmDir};
+use crate::host::lock;
+use crate::lifecycle::Engine;
+use crate::lifecycle::error::LifecycleError;
+use crate::lifecycle::event::{Event, Listener};
+use crate::lifecycle::run::Run;
+use crate::qemu::launch::last_words;
+use crate::qemu::qmp;
+use crate::registry::record::Record;
+use crate::ssh::connect::{Session, Target, connect};
+use crate::vm::name::VmName;
+use crate::vm::state::Answer;
+
+/// How long one login may take once the server has begun to speak; an emulated guest at its first breath is slow.
+const LOGIN: Duration = Duration::from_secs(20);
+
+/// The pause between attempts. An attempt on a guest that is not there yet lasts longer than this by itself.
+const PAUSE: Duration = Duration::from_millis(30);
+
+/// How often QEMU is asked whether it still runs the guest.
+const CHECK: Duration = Duration::from_secs(2);
+
+/// What the guest is asked. Every login shell reads it alike.
+const READ_MARKER: &str = "cat /run/ai-vm/boot";
+
+/// Returns how to reach a VM's SSH server.
+pub fn target(engine: &Engine, record: &Record) -> Result<Target, LifecycleError> {
+    let forward = record.ssh().ok_or_else(|| LifecycleError::NoSshPort { name: record.name.clone() })?;
+    let dir = engine.registry.dir(&record.name);
+    // A server that listens everywhere is reached on loopback.
+    let ip = if forward.bind.is_unspecified() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { forward.bind };
+    Ok(Target {
+        address: SocketAddr::new(ip, forward.host.get()),
+        user: record.user.to_string(),
+        identity: dir.file(Identity::LOGIN_KEY),
+        host_key: dir.file(Identity::HOST_PUBLIC_KEY),
+    })
+}
+
+/// Waits until the guest is ready and returns a connection to it.
+pub async fn session(
+    engine: &Engine,
+    name: &VmName,
+    limit: Duration,
+    listener: &Listener,
+) -> Result<Session, LifecycleError> {
+    let start = Instant::now();
+    let deadline = start + limit;
+    let dir = engine.registry.dir(name);
+    let mut checked = start;
+    let mut seen_alive = false;
+    let mut last = "QEMU is not up yet".to_owned();
+    loop {
+        if !lock::is_held(&dir.file(VmDir::RUN_LOCK))? {
+            engine.registry.get(name)?;
+            return Err(match seen_alive {
+                true => LifecycleError::Died { name: name.clone(), said: last_words(&dir) },
+                false => LifecycleError::Stopped { name: name.clone() },
+            });
+        }
+        seen_alive = true;
+        // Until the launch is written down its ports can still change; what is there may be of an earlier boot.
+        if let Some(run) = Run::read(&dir).filter(|_| dir.file(VmDir::QMP_SOCKET).exists()) {
+            let record = engine.registry.get(name)?;
+            match attempt(&target(engine, &record)?, &run, &dir, deadline).await? {
+                Ok(session) => return Ok(session),
+                Err(reason) => last = reason,
+            }
+            if checked.elapsed() >= CHECK {
+                checked = Instant::now();
+                still_running(&dir, name).await?;
+            }
+        }
+        if let Some(line) = last_console_line(&dir) {
+            listener(Event::Console(line));
+        }
+        if Instant::now() >= deadline {
+            let console = last_console_line(&dir);
+            return Err(LifecycleError::NotReady {
+                name: name.clone(),
+                waited: start.elapsed(),
+                last,
+                console,
+            });
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+/// Tries once. The inner error is one that may pass, as words.
+async fn attempt(
+    target: &Target,
+    run: &Run,
+    dir: &VmDir,
+    deadline: Instant,
+) -> Result<Result<Session, String>, LifecycleError> {
+    let end = deadline.min(Instant::now() + LOGIN);
+    let session = match connect(target, end).await {
+        Ok(session) => session,
+        Err(error) if error.may_pass() => return Ok(Err(error.to_string())),
+        // QEMU may only just have lost the port, or never had it.
+        Err(error) => return Err(error.into()),
+    };
+    if run.is_ready(dir) {
+        return Ok(Ok(session));
+    }
+    match session.capture(READ_MARKER, end).await {
+        Ok(answer) if answer.stdout == run.boot.as_bytes() => {
+            run.set_ready(dir)?;
+            Ok(Ok(session))
+        }
+        Ok(_) => Ok(Err("the guest has not finished its set-up".to_owned())),
+        Err(error) => Ok(Err(error.to_string())),
+    }
+}
+
+/// Makes one short attempt, for a look at a VM that was not known to be ready.
+pub async fn is_ready_now(engine: &Engine, record: &Record, limit: Duration) -> bool {
+    let dir = engine.registry.dir(&record.name);
+    let (Some(run), Ok(target)) = (Run::read(&dir), target(engine, record)) else { return false };
+    matches!(attempt(&target, &run, &dir, Instant::now() + limit).await, Ok(Ok(_)))
+}
+
+/// Asks QEMU whether it still lets the guest run.
+async fn still_running(dir: &VmDir, name: &VmName) -> Result<(), LifecycleError> {
+    let why = match qmp::status(dir).await {
+        Answer::Running | Answer::Absent => return Ok(()),
+        Answer::Silent => "QEMU does not answer on its control socket".to_owned(),
+        Answer::Paused => "it is paused".to_owned(),
+        Answer::Failed(status) => format!("QEMU stopped the guest: {status}"),
+    };
+    Err(LifecycleError::Halted { name: name.clone(), why })
+}
+
+/// Returns the last line that the guest wrote to its console, not filtered.
+fn last_console_line(dir: &VmDir) -> Option<String> {
+    /// A console's end is enough, however much a guest has written.
+    const TAIL: u64 = 1024;
+    let tail = files::read_tail(&dir.file(VmDir::CONSOLE_LOG), TAIL).ok()?;
+    let text = String::from_utf8_lossy(&tail);
+    text.lines().rev().map(str::trim).find(|line| !line.is_empty()).map(str::to_owned)
+}

@@ -1,0 +1,133 @@
+//! Starts a VM: image, disk, ports, identity, QEMU.
+
+use std::fs::File;
+use std::time::Duration;
+
+use crate::host::layout::VmDir;
+use crate::host::{lock, random};
+use crate::lifecycle::Engine;
+use crate::lifecycle::error::LifecycleError;
+use crate::lifecycle::event::{Event, Listener};
+use crate::lifecycle::run::Run;
+use crate::lifecycle::{image, prepare};
+use crate::qemu::accel::{self, Verdict};
+use crate::qemu::args::Machine;
+use crate::qemu::launch::{LaunchError, launch};
+use crate::registry::record::Record;
+use crate::vm::name::VmName;
+use crate::vm::port::Port;
+
+/// How long QEMU may take to answer on its control socket. It takes some 50 ms.
+const COME_UP: Duration = Duration::from_secs(30);
+
+/// How often a port may be taken from under a launch before that is an error.
+const PORT_TRIES: usize = 5;
+
+/// Launches QEMU for a VM and returns as soon as it runs; whether the guest can be reached is another question. A VM
+/// that is alive already, or is being started by somebody else, is left as it is.
+pub async fn launch_vm(
+    engine: &Engine,
+    name: &VmName,
+    new_disk: bool,
+    listener: &Listener,
+) -> Result<(), LifecycleError> {
+    // First of all that the VM exists: a lock file must not be what makes its directory look like one.
+    engine.registry.get(name)?;
+    let Some(mut run_lock) = lock::try_exclusive(&engine.registry.dir(name).file(VmDir::RUN_LOCK))? else {
+        return Ok(());
+    };
+    let mut refused: Vec<Port> = Vec::new();
+    loop {
+        match attempt(engine, name, new_disk && refused.is_empty(), &refused, run_lock, listener).await {
+            Err(LifecycleError::Launch(LaunchError::PortTaken { port })) if refused.len() < PORT_TRIES => {
+                refused.push(port);
+            }
+            other => return other,
+        }
+        // The lock went to the QEMU that ended.
+        match lock::try_exclusive(&engine.registry.dir(name).file(VmDir::RUN_LOCK))? {
+            Some(again) => run_lock = again,
+            None => return Ok(()),
+        }
+    }
+}
+
+async fn attempt(
+    engine: &Engine,
+    name: &VmName,
+    new_disk: bool,
+    refused: &[Port],
+    run_lock: File,
+    listener: &Listener,
+) -> Result<(), LifecycleError> {
+    let prepared = {
+        let (engine, name, refused, listener) =
+            (engine.clone(), name.clone(), refused.to_vec(), listener.clone());
+        tokio::task::spawn_blocking(move || Prepared::new(&engine, &name, new_disk, &refused, &listener))
+            .await??
+    };
+    let dir = engine.registry.dir(name);
+    listener(Event::Step("starting QEMU".to_owned()));
+    let qemu = crate::qemu::binary(engine.qemu.as_ref())?;
+    let launched = launch(&qemu, prepared.args, &dir, run_lock, COME_UP).await;
+    prepare::forget_credentials(&dir)?;
+    Ok(launched?)
+}
+
+/// What a launch needs.
+struct Prepared {
+    args: Vec<std::ffi::OsString>,
+}
+
+impl Prepared {
+    fn new(
+        engine: &Engine,
+        name: &VmName,
+        new_disk: bool,
+        refused: &[Port],
+        listener: &Listener,
+    ) -> Result<Self, LifecycleError> {
+        let dir = engine.registry.dir(name);
+        let mut record = engine.registry.get(name)?;
+        if new_disk {
+            record.base = None;
+        }
+        let qemu = crate::qemu::binary(engine.qemu.as_ref())?;
+        let held = image::for_vm(engine, &record, listener)?;
+        let record = prepare::disk(engine, record, &held.image, new_disk)?;
+        let record = prepare::ports(engine, record, refused, listener)?;
+        let verdict = decide(engine, &qemu, &record, listener)?;
+        let run = Run::now(random::hex128()?, verdict.accel.name().to_owned());
+        let identity = prepare::identity(&dir, &record, &run.boot)?;
+        let smbios = prepare::credentials(&dir, &identity)?;
+        let seed = prepare::seed(&dir, &record, &held.image, &identity)?;
+        run.write(&dir)?;
+        let machine = Machine {
+            name: record.name.as_str(),
+            uuid: &record.uuid,
+            machine: &record.machine,
+            accel: verdict.accel,
+            hardware: record.hardware,
+            base: prepare::relative(&held.image, &held.image.manifest.disk),
+            base_format: held.image.manifest.format,
+            seed,
+            boot: prepare::direct_boot(&held.image),
+            smbios: &smbios,
+            forwards: &record.forwards,
+        };
+        Ok(Self { args: machine.args() })
+    }
+}
+
+fn decide(
+    engine: &Engine,
+    qemu: &std::path::Path,
+    record: &Record,
+    listener: &Listener,
+) -> Result<Verdict, LifecycleError> {
+    let verdict = accel::decide(engine.registry.layout(), qemu, record.accel)?;
+    if let Some(reason) = &verdict.reason {
+        listener(Event::Warning(format!("emulating the processor, which is slow: {reason}")));
+    }
+    Ok(verdict)
+}
