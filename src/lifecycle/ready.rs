@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::host::files;
 use crate::host::layout::{Identity, VmDir};
@@ -25,8 +25,15 @@ const LOGIN: Duration = Duration::from_secs(20);
 /// The pause between attempts. An attempt on a guest that is not there yet lasts longer than this by itself.
 const PAUSE: Duration = Duration::from_millis(30);
 
+/// How long a guest that has not been reached yet may take for its first byte, at first and at last.
+const FIRST_PATIENCE: Duration = Duration::from_secs(1);
+const LAST_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How often it is looked whether QEMU lives and what the console says.
+const LOOK: Duration = Duration::from_millis(50);
+
 /// How often QEMU is asked whether it still runs the guest.
-const CHECK: Duration = Duration::from_secs(2);
+const ASK: Duration = Duration::from_secs(2);
 
 /// What the guest is asked. Every login shell reads it alike.
 const READ_MARKER: &str = "cat /run/ai-vm/boot";
@@ -52,46 +59,76 @@ pub async fn session(
     limit: Duration,
     listener: &Listener,
 ) -> Result<Session, LifecycleError> {
-    let start = Instant::now();
-    let deadline = start + limit;
     let dir = engine.registry.dir(name);
-    let mut checked = start;
-    let mut seen_alive = false;
+    if !lock::is_held(&dir.file(VmDir::RUN_LOCK))? {
+        engine.registry.get(name)?;
+        return Err(LifecycleError::Stopped { name: name.clone() });
+    }
+    let deadline = Instant::now() + limit;
     let mut last = "QEMU is not up yet".to_owned();
-    loop {
-        if !lock::is_held(&dir.file(VmDir::RUN_LOCK))? {
-            engine.registry.get(name)?;
-            return Err(match seen_alive {
-                true => LifecycleError::Died { name: name.clone(), said: last_words(&dir) },
-                false => LifecycleError::Stopped { name: name.clone() },
-            });
+    let reached = timeout_at(deadline, async {
+        tokio::select! {
+            session = keep_trying(engine, name, deadline, &mut last) => session,
+            reason = watch(&dir, name, listener) => Err(reason),
         }
-        seen_alive = true;
+    });
+    reached.await.unwrap_or_else(|_| {
+        let console = last_console_line(&dir);
+        Err(LifecycleError::NotReady {
+            name: name.clone(),
+            waited: limit,
+            last: std::mem::take(&mut last),
+            console,
+        })
+    })
+}
+
+/// Tries until it works, or until something is wrong that does not pass; `last` tells how the last attempt failed.
+async fn keep_trying(
+    engine: &Engine,
+    name: &VmName,
+    deadline: Instant,
+    last: &mut String,
+) -> Result<Session, LifecycleError> {
+    let dir = engine.registry.dir(name);
+    let mut patience = FIRST_PATIENCE;
+    loop {
         // Until the launch is written down its ports can still change; what is there may be of an earlier boot.
         if let Some(run) = Run::read(&dir).filter(|_| dir.file(VmDir::QMP_SOCKET).exists()) {
-            let record = engine.registry.get(name)?;
-            match attempt(&target(engine, &record)?, &run, &dir, deadline).await? {
+            let target = target(engine, &engine.registry.get(name)?)?;
+            if run.is_ready(&dir) {
+                patience = LAST_PATIENCE;
+            }
+            match attempt(&target, &run, &dir, patience, deadline).await? {
                 Ok(session) => return Ok(session),
-                Err(reason) => last = reason,
+                Err(reason) => *last = reason,
             }
-            if checked.elapsed() >= CHECK {
-                checked = Instant::now();
-                still_running(&dir, name).await?;
-            }
-        }
-        if let Some(line) = last_console_line(&dir) {
-            listener(Event::Console(line));
-        }
-        if Instant::now() >= deadline {
-            let console = last_console_line(&dir);
-            return Err(LifecycleError::NotReady {
-                name: name.clone(),
-                waited: start.elapsed(),
-                last,
-                console,
-            });
+            // On a busy host a guest may need longer for its first byte than it was given.
+            patience = (patience * 3 / 2).min(LAST_PATIENCE);
         }
         sleep(PAUSE).await;
+    }
+}
+
+/// Watches a VM that is waited for. Ends with what is wrong, when something is.
+async fn watch(dir: &VmDir, name: &VmName, listener: &Listener) -> LifecycleError {
+    let mut asked = Instant::now();
+    loop {
+        match lock::is_held(&dir.file(VmDir::RUN_LOCK)) {
+            Ok(true) => {}
+            Ok(false) => return LifecycleError::Died { name: name.clone(), said: last_words(dir) },
+            Err(error) => return error.into(),
+        }
+        if let Some(line) = last_console_line(dir) {
+            listener(Event::Console(line));
+        }
+        if asked.elapsed() >= ASK {
+            if let Err(error) = still_running(dir, name).await {
+                return error;
+            }
+            asked = Instant::now();
+        }
+        sleep(LOOK).await;
     }
 }
 
@@ -100,10 +137,11 @@ async fn attempt(
     target: &Target,
     run: &Run,
     dir: &VmDir,
+    patience: Duration,
     deadline: Instant,
 ) -> Result<Result<Session, String>, LifecycleError> {
     let end = deadline.min(Instant::now() + LOGIN);
-    let session = match connect(target, end).await {
+    let session = match connect(target, patience, end).await {
         Ok(session) => session,
         Err(error) if error.may_pass() => return Ok(Err(error.to_string())),
         // QEMU may only just have lost the port, or never had it.
@@ -126,7 +164,7 @@ async fn attempt(
 pub async fn is_ready_now(engine: &Engine, record: &Record, limit: Duration) -> bool {
     let dir = engine.registry.dir(&record.name);
     let (Some(run), Ok(target)) = (Run::read(&dir), target(engine, record)) else { return false };
-    matches!(attempt(&target, &run, &dir, Instant::now() + limit).await, Ok(Ok(_)))
+    matches!(attempt(&target, &run, &dir, limit, Instant::now() + limit).await, Ok(Ok(_)))
 }
 
 /// Asks QEMU whether it still lets the guest run.

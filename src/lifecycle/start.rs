@@ -126,8 +126,10 @@ fn decide(
     listener: &Listener,
 ) -> Result<Verdict, LifecycleError> {
     let verdict = accel::decide(engine.registry.layout(), qemu, record.accel)?;
-    if let Some(reason) = &verdict.reason {
-        listener(Event::Warning(format!("emulating the processor, which is slow: {reason}")));
+    if verdict.reason.is_some() {
+        let warning =
+            "KVM does not work here, so the processor is emulated, which is slow; `ai-vm doctor` says why";
+        listener(Event::Warning(warning.to_owned()));
     }
     Ok(verdict)
 }

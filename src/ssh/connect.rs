@@ -11,14 +11,18 @@ use russh::client::{AuthResult, Config, Handle, Handler};
 use russh::keys::{Algorithm, PrivateKey, PrivateKeyWithHashAlg, PublicKey, PublicKeyOrCertificate};
 use russh::{Preferred, cipher, compression, kex};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::diagnostic::{Diagnostic, Kind};
 use crate::host::files::{self, FileError};
 
-/// How long a server may take to say its first byte before the attempt is given up. QEMU accepts connections long
-/// before a guest does, and one that it accepted too early stays silent for good.
-const SILENCE: Duration = Duration::from_millis(300);
+/// How long to wait for a server's first byte before a second connection is tried beside the first. QEMU accepts
+/// connections long before a guest does, and one that it accepted too early can stay silent for good.
+const STAGGER: Duration = Duration::from_millis(300);
+
+/// The most connections that wait for a first byte. A server turns clients away at random from ten on.
+const MAX_WAITING: u32 = 6;
 
 /// A connection on which nothing comes for this long is asked for a sign of life, three times.
 const KEEPALIVE: Duration = Duration::from_secs(15);
@@ -166,13 +170,17 @@ impl Handler for Pinned {
     }
 }
 
-/// Connects, checks the server's key before anything else is said, and logs in; all of it by the deadline. One
-/// attempt; a server that stays silent costs 0.3 s.
-pub async fn connect(target: &Target, deadline: Instant) -> Result<Session, ConnectError> {
+/// Connects, checks the server's key before anything else is said, and logs in; all of it by the deadline. A server
+/// that says nothing for as long as `patience` is given up.
+pub async fn connect(
+    target: &Target,
+    patience: Duration,
+    deadline: Instant,
+) -> Result<Session, ConnectError> {
     let address = target.address;
     let key = PrivateKey::from_openssh(read(&target.identity)?).map_err(unusable(&target.identity))?;
     let pinned = PublicKey::from_openssh(&read(&target.host_key)?).map_err(unusable(&target.host_key))?;
-    let stream = reach(address, deadline).await?;
+    let stream = reach(address, deadline.min(Instant::now() + patience)).await?;
     let login = async {
         let handler = Pinned { key: pinned };
         let mut handle = russh::client::connect_stream(config(), stream, handler)
@@ -188,23 +196,31 @@ pub async fn connect(target: &Target, deadline: Instant) -> Result<Session, Conn
     timeout_at(deadline, login).await.unwrap_or(Err(ConnectError::Timeout { address }))
 }
 
-/// Opens a connection on which the server has begun to speak.
-async fn reach(address: SocketAddr, deadline: Instant) -> Result<TcpStream, ConnectError> {
+/// Opens a connection on which the server has begun to speak: the first of several that does.
+async fn reach(address: SocketAddr, end: Instant) -> Result<TcpStream, ConnectError> {
     let silent = |source| ConnectError::Silent { address, source };
-    let patience = SILENCE.min(deadline.saturating_duration_since(Instant::now()));
-    let attempt = async {
-        let stream = TcpStream::connect(address).await?;
-        // Small packets are sent at once: waiting for more costs 40 ms at each step of a login.
-        stream.set_nodelay(true)?;
-        match stream.peek(&mut [0]).await? {
-            0 => Err(io::ErrorKind::UnexpectedEof.into()),
-            _ => Ok(stream),
+    let stagger = STAGGER.max(end.saturating_duration_since(Instant::now()) / MAX_WAITING);
+    let mut waiting = JoinSet::new();
+    loop {
+        waiting.spawn(first_byte(address));
+        tokio::select! {
+            Some(Ok(spoke)) = waiting.join_next() => return spoke.map_err(|error| silent(Some(error))),
+            () = sleep_until(end.min(Instant::now() + stagger)) => {
+                if Instant::now() >= end {
+                    return Err(silent(None));
+                }
+            }
         }
-    };
-    match timeout(patience, attempt).await {
-        Ok(Ok(stream)) => Ok(stream),
-        Ok(Err(error)) => Err(silent(Some(error))),
-        Err(_) => Err(silent(None)),
+    }
+}
+
+async fn first_byte(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address).await?;
+    // Small packets are sent at once: waiting for more costs 40 ms at each step of a login.
+    stream.set_nodelay(true)?;
+    match stream.peek(&mut [0]).await? {
+        0 => Err(io::ErrorKind::UnexpectedEof.into()),
+        _ => Ok(stream),
     }
 }
 

@@ -103,7 +103,7 @@ impl FromStr for AcceleratorChoice {
     }
 }
 
-/// A login name in the guest: what `useradd` of common systems accepts.
+/// A login name in a guest: what `useradd` of common systems accepts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct UserName(String);
@@ -112,6 +112,11 @@ impl UserName {
     /// Returns the name as text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Tells whether it is the administrator's, which ai-vm does not give to a guest that it sets up.
+    pub fn is_root(&self) -> bool {
+        self.0 == "root"
     }
 }
 
@@ -129,7 +134,7 @@ impl FromStr for UserName {
         let starts_well = text.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
         let all_well =
             text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-".contains(&b));
-        if starts_well && all_well && text.len() <= 32 && text != "root" {
+        if starts_well && all_well && text.len() <= 32 {
             Ok(Self(text.to_owned()))
         } else {
             Err(SpecError::User { given: text.escape_debug().to_string() })
@@ -276,10 +281,10 @@ mod tests {
 
     #[test]
     fn user_names() {
-        for good in ["dev", "_x", "a-b_1"] {
+        for good in ["dev", "_x", "a-b_1", "root"] {
             assert!(good.parse::<UserName>().is_ok(), "{good}");
         }
-        for bad in ["", "root", "Dev", "1a", "-a", "a b", "a:b", "a\n", "ä", &"a".repeat(33)] {
+        for bad in ["", "Dev", "1a", "-a", "a b", "a:b", "a\n", "ä", &"a".repeat(33)] {
             assert!(bad.parse::<UserName>().is_err(), "{bad:?} was accepted");
         }
     }

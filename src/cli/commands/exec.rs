@@ -53,15 +53,11 @@ pub struct Args {
     #[arg(short = 'C', long, value_name = "DIR")]
     cwd: Option<OsString>,
     /// Run as this user of the VM; root is one
-    #[arg(short, long, value_name = "USER", value_parser = user)]
-    user: Option<String>,
+    #[arg(short, long, value_name = "USER", value_parser = value::<UserName>)]
+    user: Option<UserName>,
     /// The command and its arguments, exactly as they are to arrive
     #[arg(last = true, required = true, value_name = "COMMAND")]
     command: Vec<OsString>,
-}
-
-fn user(text: &str) -> Result<String, String> {
-    if text == "root" { Ok(text.to_owned()) } else { value::<UserName>(text).map(|name| name.to_string()) }
 }
 
 /// Runs the command and returns its exit code.
@@ -71,7 +67,7 @@ pub fn run(ctx: &Context, args: Args) -> Result<u8, Failure> {
         argv: args.command,
         env: args.env.into_iter().map(|var| (var.name, var.value.into())).collect(),
         cwd: args.cwd,
-        user: args.user,
+        user: args.user.map(|user| user.to_string()),
     };
     let line = command.encode().map_err(|error| Failure::with_code(error, NOT_RUN))?;
     reach(ctx, args.reach, Program::Command(line), tty)

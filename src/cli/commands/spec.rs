@@ -98,7 +98,7 @@ impl SpecArgs {
                 disk: self.storage.unwrap_or(defaults.disk),
             },
             guest: self.guest()?,
-            user: self.user(ctx),
+            user: self.user(ctx)?,
             accel: self.accel.or(ctx.config.accel).unwrap_or_default(),
             ports: self.ports(),
             labels: self.labels.iter().map(|label| (label.key.clone(), label.value.clone())).collect(),
@@ -124,9 +124,13 @@ impl SpecArgs {
 
     /// The login name is the one of the person at the keyboard where a guest can have it: never `root`, which is
     /// not to be logged into.
-    fn user(&self, ctx: &Context) -> UserName {
-        let ours = || ctx.env.user.as_deref().and_then(|name| name.parse().ok());
-        self.user.clone().or_else(|| ctx.config.user.clone()).or_else(ours).unwrap_or_default()
+    fn user(&self, ctx: &Context) -> Result<UserName, SpecError> {
+        let asked = self.user.clone().or_else(|| ctx.config.user.clone());
+        if asked.as_ref().is_some_and(UserName::is_root) {
+            return Err(SpecError::User { given: "root".to_owned() });
+        }
+        let ours = || ctx.env.user.as_deref()?.parse().ok().filter(|name: &UserName| !name.is_root());
+        Ok(asked.or_else(ours).unwrap_or_default())
     }
 
     fn ports(&self) -> PortRequest {
