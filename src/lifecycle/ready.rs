@@ -101,7 +101,9 @@ async fn keep_trying(
             }
             match attempt(&target, &run, &dir, patience, deadline).await? {
                 Ok(session) => return Ok(session),
-                Err(reason) => *last = reason,
+                // An attempt that the deadline cut short tells less than the one before it.
+                Err(reason) if Instant::now() < deadline => *last = reason,
+                Err(_) => {}
             }
             // On a busy host a guest may need longer for its first byte than it was given.
             patience = (patience * 3 / 2).min(LAST_PATIENCE);

@@ -8,7 +8,7 @@ use russh::client::Msg;
 use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Sig};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::host::terminal::{self, RawMode};
 use crate::ssh::connect::Session;
@@ -18,6 +18,9 @@ use crate::ssh::stdio::{self, Output};
 /// How long output may stay away after the command has ended before it is taken to be complete. Only a process that
 /// the command left behind with its streams open makes this matter: without one the server says when all is said.
 const LINGER: Duration = Duration::from_secs(1);
+
+/// How long a command may go on after TERM or HUP before it is left alone.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// The exit code when the reader of our output went away, as the shell reports SIGPIPE.
 const PIPE_CLOSED: u8 = 141;
@@ -35,7 +38,8 @@ pub enum Program {
 /// killed it.
 ///
 /// With `tty` the guest gives it a terminal, of the size of the one here, which is in raw mode meanwhile.
-/// INT, TERM, HUP and QUIT are passed on; a second INT gives up.
+/// INT, TERM, HUP and QUIT are passed on; a second one gives up. TERM and HUP, which programs send that do not ask
+/// twice, give up by themselves if the command does not end.
 pub async fn run(session: Session, program: Program, tty: bool) -> Result<u8, SessionError> {
     let lost = |error| SessionError::Lost(Some(error));
     let channel =
@@ -96,7 +100,7 @@ impl Streams {
                     Event::Forward(signal) => {
                         let _ = writer.signal(signal).await;
                     }
-                    Event::GiveUp => break Ok(End::Code(130)),
+                    Event::GiveUp(number) => break Ok(End::Code(128 + number)),
                 },
             }
         };
@@ -201,14 +205,16 @@ struct Signals {
     quit: Signal,
     winch: Signal,
     cont: Signal,
-    interrupted: bool,
+    /// The number of the signal that was passed on last, and when to give up because of it.
+    asked: Option<(u8, Option<Instant>)>,
 }
 
 enum Event {
     Forward(Sig),
     Resized,
     Resumed,
-    GiveUp,
+    /// Because of the signal with this number.
+    GiveUp(u8),
 }
 
 impl Signals {
@@ -220,20 +226,35 @@ impl Signals {
             quit: signal(SignalKind::quit())?,
             winch: signal(SignalKind::window_change())?,
             cont: signal(SignalKind::from_raw(rustix::process::Signal::CONT.as_raw()))?,
-            interrupted: false,
+            asked: None,
         })
     }
 
     async fn next(&mut self) -> Event {
-        tokio::select! {
-            _ = self.int.recv() => {
-                if std::mem::replace(&mut self.interrupted, true) { Event::GiveUp } else { Event::Forward(Sig::INT) }
+        let deadline = self.asked.and_then(|(number, until)| Some((number, until?)));
+        let patience = async {
+            match deadline {
+                Some((number, until)) => {
+                    sleep_until(until).await;
+                    number
+                }
+                None => std::future::pending().await,
             }
-            _ = self.term.recv() => Event::Forward(Sig::TERM),
-            _ = self.hup.recv() => Event::Forward(Sig::HUP),
-            _ = self.quit.recv() => Event::Forward(Sig::QUIT),
-            _ = self.winch.recv() => Event::Resized,
-            _ = self.cont.recv() => Event::Resumed,
+        };
+        let (signal, lasting) = tokio::select! {
+            _ = self.int.recv() => (Sig::INT, true),
+            _ = self.quit.recv() => (Sig::QUIT, true),
+            _ = self.term.recv() => (Sig::TERM, false),
+            _ = self.hup.recv() => (Sig::HUP, false),
+            _ = self.winch.recv() => return Event::Resized,
+            _ = self.cont.recv() => return Event::Resumed,
+            number = patience => return Event::GiveUp(number),
+        };
+        let number = number(&signal);
+        let until = (!lasting).then(|| Instant::now() + LAST_WORDS);
+        match self.asked.replace((number, until)) {
+            None => Event::Forward(signal),
+            Some(_) => Event::GiveUp(number),
         }
     }
 }

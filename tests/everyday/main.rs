@@ -1,9 +1,17 @@
-//! The everyday suite: the built binary in a private home. Boots no guest.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+//! The everyday suite: the built binary in a private home, against a real OpenSSH server and a real QEMU whose disk is
+//! empty. Boots no guest.
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 #[path = "../support/home.rs"]
 mod home;
+#[path = "../support/pty.rs"]
+mod pty;
+#[path = "../support/sshd.rs"]
+mod sshd;
 
 mod broken_records;
 mod command_line;
+mod exec;
 mod many_at_once;
+mod terminal;
+mod wrong_servers;

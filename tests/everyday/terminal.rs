@@ -1,0 +1,67 @@
+//! In a terminal: the shell has one of its own there, and the one here is as it was afterwards.
+
+use crate::pty::Pty;
+use crate::sshd::Guest;
+
+#[test]
+fn a_shell_has_a_terminal_of_the_right_size_and_leaves_ours_as_it_was() {
+    let guest = Guest::serve("");
+    let mut pty = Pty::run(&guest.home.command(&["shell", "vm"]));
+    pty.type_keys("stty size; echo TERM=$TERM\r");
+    pty.expect("30 100");
+    pty.expect("TERM=xterm-256color");
+    assert!(!pty.is_cooked(), "the terminal is not in raw mode while the shell has it");
+    pty.resize(77, 22);
+    pty.type_keys("sleep 0.2; stty size\r");
+    pty.expect("22 77");
+    // The keyboard's interrupt goes to the command there, not to the program here.
+    pty.type_keys("echo be''gin; sleep 1000\r");
+    pty.expect("begin");
+    pty.type_keys("\x03");
+    pty.type_keys("echo after=$?\r");
+    pty.expect("after=130");
+    pty.type_keys("exit 9\r");
+    assert_eq!(pty.exit_code(), 9);
+    assert!(pty.is_cooked(), "the terminal was not put back");
+}
+
+#[test]
+fn a_command_gets_a_terminal_exactly_when_there_is_one() {
+    let guest = Guest::serve("");
+    let probe = ["sh", "-c", "test -t 0 && echo yes-tty || echo no-tty"];
+    let run =
+        |flags: &[&str]| guest.home.command(&[&["exec"], flags, &["vm", "--"], probe.as_slice()].concat());
+    for (flags, answer) in [(vec![], "yes-tty"), (vec!["-T"], "no-tty")] {
+        let mut pty = Pty::run(&run(&flags));
+        assert_eq!(pty.exit_code(), 0);
+        pty.expect(answer);
+    }
+    for (flags, answer) in [(vec![], "no-tty"), (vec!["-t"], "yes-tty")] {
+        let output = run(&flags).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), answer);
+    }
+}
+
+#[test]
+fn the_terminal_is_put_back_when_the_connection_is_lost() {
+    let mut guest = Guest::serve("");
+    let mut pty = Pty::run(&guest.home.command(&["shell", "vm"]));
+    pty.type_keys("echo be''gin\r");
+    pty.expect("begin");
+    assert!(!pty.is_cooked());
+    guest.pull_the_plug();
+    assert_eq!(pty.exit_code(), 255);
+    assert!(pty.is_cooked(), "the terminal was not put back");
+    assert!(pty.screen().contains("the connection to the VM was lost"), "{}", pty.screen());
+}
+
+#[test]
+fn a_script_can_be_piped_into_a_shell() {
+    let guest = Guest::serve("");
+    let mut command = guest.home.command(&["shell", "vm"]);
+    let script = guest.home.dir().join("script");
+    std::fs::write(&script, "test -t 0 || echo piped\nexit 3\n").unwrap();
+    let output = command.stdin(std::fs::File::open(script).unwrap()).output().unwrap();
+    assert_eq!(output.status.code(), Some(3));
+    assert!(String::from_utf8_lossy(&output.stdout).ends_with("piped\n"));
+}
