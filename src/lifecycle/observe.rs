@@ -13,8 +13,9 @@ use crate::qemu::qmp;
 use crate::registry::store::Entry;
 use crate::vm::state::{self, Answer, Facts, State};
 
-/// How long a look may take to find out whether a guest has become ready.
+/// How long a look may take to find out whether a guest has become ready, and how long that guest may stay silent.
 const LOOK: Duration = Duration::from_secs(1);
+const SILENCE: Duration = Duration::from_millis(250);
 
 /// A VM, what it should be and what it is doing.
 #[derive(Clone, Debug)]
@@ -65,7 +66,7 @@ async fn look_at(engine: &Engine, entry: Entry) -> Observed {
     let mut ready = run.as_ref().is_some_and(|run| run.is_ready(&dir));
     if let (Answer::Running, false, Ok(record)) = (&answer, ready, &entry.record) {
         // Nobody waits for this guest: whether it has become ready is found out here.
-        ready = ready::is_ready_now(engine, record, LOOK).await;
+        ready = ready::is_ready_now(engine, record, SILENCE, LOOK).await;
     }
     let facts = facts(engine, &entry, true, answer, ready);
     judge(entry, &facts, run)

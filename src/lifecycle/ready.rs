@@ -163,10 +163,10 @@ async fn attempt(
 }
 
 /// Makes one short attempt, for a look at a VM that was not known to be ready.
-pub async fn is_ready_now(engine: &Engine, record: &Record, limit: Duration) -> bool {
+pub async fn is_ready_now(engine: &Engine, record: &Record, patience: Duration, limit: Duration) -> bool {
     let dir = engine.registry.dir(&record.name);
     let (Some(run), Ok(target)) = (Run::read(&dir), target(engine, record)) else { return false };
-    matches!(attempt(&target, &run, &dir, limit, Instant::now() + limit).await, Ok(Ok(_)))
+    matches!(attempt(&target, &run, &dir, patience, Instant::now() + limit).await, Ok(Ok(_)))
 }
 
 /// Asks QEMU whether it still lets the guest run.

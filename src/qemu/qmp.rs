@@ -15,8 +15,9 @@ use tokio::time::timeout;
 use crate::host::layout::VmDir;
 use crate::vm::state::Answer;
 
-/// How long a whole session may take. QEMU answers in milliseconds unless it is stuck.
-pub const LIMIT: Duration = Duration::from_secs(2);
+/// How long a whole session may take. QEMU answers in milliseconds unless it is stuck; that it is has to show in `ls`
+/// within two seconds.
+pub const LIMIT: Duration = Duration::from_millis(1500);
 
 /// The longest reply that is read, in bytes.
 const MAX_REPLY: u64 = 1 << 20;

@@ -4,6 +4,8 @@
 
 #[path = "../support/home.rs"]
 mod home;
+#[path = "../support/machine.rs"]
+mod machine;
 #[path = "../support/pty.rs"]
 mod pty;
 #[path = "../support/sshd.rs"]
@@ -11,7 +13,10 @@ mod sshd;
 
 mod broken_records;
 mod command_line;
+mod crash;
 mod exec;
 mod many_at_once;
+mod privacy;
 mod terminal;
+mod trouble;
 mod wrong_servers;

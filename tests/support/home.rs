@@ -10,6 +10,13 @@ pub struct Home {
     dir: tempfile::TempDir,
 }
 
+/// Whatever a test leaves running in its home is ended with it.
+impl Drop for Home {
+    fn drop(&mut self) {
+        let _ = self.command(&["rm", "--force", "--all", "--yes"]).output();
+    }
+}
+
 /// What a run of the binary came to.
 #[derive(Debug)]
 pub struct Ran {
