@@ -4,8 +4,9 @@
 # that needs root. On another system, what is missing is named.
 # shellcheck shell=bash
 
-# The commands and the packages that bring them.
-packages_for=(
+# The commands that ai-vm and its build need, and the packages that bring them.
+# shellcheck disable=SC2034
+to_run=(
   "qemu-system-x86_64=qemu-system-x86"
   "qemu-img=qemu-utils"
   "mmdebstrap=mmdebstrap"
@@ -15,6 +16,17 @@ packages_for=(
   "cpio=cpio"
   "curl=curl"
   "cc=gcc libc6-dev"
+)
+
+# The commands that its tests need besides.
+# shellcheck disable=SC2034
+to_test=(
+  "sshd=openssh-server"
+  "fish=fish"
+  "dash=dash"
+  "strace=strace"
+  "setsid=util-linux"
+  "shellcheck=shellcheck"
 )
 
 # Commands that lie where ordinary users do not look.
@@ -63,7 +75,7 @@ require_rust() {
       require_commands "rustup=rustup"
     fi
     if command -v rustup >/dev/null; then
-      rustup toolchain install stable --profile minimal --component clippy,rustfmt >&2
+      rustup toolchain install stable --profile minimal >&2
     else
       say "no Rust toolchain: install rustup as https://rustup.rs says, then run this again"
       exit 1
@@ -74,4 +86,12 @@ require_rust() {
     say "cargo $found is too old, $wanted is needed: rustup update stable"
     exit 1
   fi
+}
+
+# Sees to parts of the Rust toolchain.
+require_components() {
+  local component
+  for component in "$@"; do
+    cargo "${component#rust}" --version >/dev/null 2>&1 || rustup component add "$component" >&2
+  done
 }

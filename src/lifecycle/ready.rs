@@ -64,6 +64,9 @@ pub async fn session(
         engine.registry.get(name)?;
         return Err(LifecycleError::Stopped { name: name.clone() });
     }
+    if !Run::read(&dir).is_some_and(|run| run.is_ready(&dir)) {
+        listener(Event::Step("booting".to_owned()));
+    }
     let deadline = Instant::now() + limit;
     let mut last = "QEMU is not up yet".to_owned();
     let reached = timeout_at(deadline, async {

@@ -2,8 +2,7 @@
 
 /// Returns the text on one line with everything taken out that a terminal would act on.
 pub fn one_line(text: &str) -> String {
-    let kept = text.chars().map(|c| if c == '\n' || c == '\t' { ' ' } else { c }).filter(|c| is_harmless(*c));
-    kept.collect::<String>().trim().to_owned()
+    lines(text).replace(['\n', '\t'], " ").trim().to_owned()
 }
 
 /// Returns the text with its lines kept, and everything else taken out that a terminal would act on.
@@ -84,7 +83,7 @@ mod tests {
         ] {
             assert_eq!(lines(text), kept, "{text:?}");
         }
-        assert_eq!(one_line(" a\nb\u{1b}c "), "a bc");
+        assert_eq!(one_line(" a\nb\u{1b}[?2004hc "), "a bc");
     }
 
     proptest! {

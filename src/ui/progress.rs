@@ -29,14 +29,14 @@ impl Progress {
         Self { live: terminal.stderr.then(MultiProgress::new), terminal }
     }
 
-    /// Adds a line for an operation on `about`, usually the name of a VM.
+    /// Adds a line for an operation on `about`, usually the name of a VM. It shows with its first step: what is done
+    /// at once needs none.
     pub fn line(&self, about: &str) -> Line {
         let bar = self.live.as_ref().map(|live| {
             let bar = live.add(ProgressBar::new_spinner());
             let style = ProgressStyle::with_template("{spinner} {prefix}: {wide_msg} {elapsed}");
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
             bar.set_prefix(about.to_owned());
-            bar.enable_steady_tick(Duration::from_millis(120));
             bar
         });
         Line { bar, about: about.to_owned(), terminal: self.terminal, shown: None }
@@ -48,7 +48,10 @@ impl Line {
     pub fn step(&mut self, step: &str) {
         let step = filter::one_line(step);
         match &self.bar {
-            Some(bar) => bar.set_message(step),
+            Some(bar) => {
+                bar.set_message(step);
+                bar.enable_steady_tick(Duration::from_millis(120));
+            }
             None if self.shown.as_deref() != Some(&step) => {
                 self.terminal.status(&format!("{}: {step}", self.about));
                 self.shown = Some(step);
@@ -57,9 +60,9 @@ impl Line {
         }
     }
 
-    /// Adds a passing detail to the live line, such as the guest's last console line; nothing elsewhere.
+    /// Adds a passing detail to the live line of a step, such as the guest's last console line; nothing elsewhere.
     pub fn detail(&self, step: &str, detail: &str) {
-        if let Some(bar) = &self.bar {
+        if let Some(bar) = self.bar.as_ref().filter(|_| !step.is_empty()) {
             bar.set_message(filter::one_line(&format!("{step}  {detail}")));
         }
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::home::{Home, Ran, finish};
 use crate::machine;
+use crate::processes;
 
 /// The calls that change something outside of the process, or find out what is there.
 const CALLS: &str = "%file,%process,write,pwrite64,fsync,flock,ftruncate,fallocate,sendto,copy_file_range";
@@ -51,7 +52,7 @@ fn sweep(args: &[&str], before: impl Fn(&Home), after: impl Fn(&Home, &str)) {
         after(&home, &about);
         home.run(&["rm", "--force", "vm"]);
         check(&home, &about);
-        assert!(home.list().is_empty() && machine::running(&home).is_empty(), "{about}");
+        assert!(home.list().is_empty() && processes::running(&home).is_empty(), "{about}");
         let left: Vec<_> = std::fs::read_dir(home.data().join("staging")).unwrap().flatten().collect();
         assert!(left.is_empty(), "{about} left {left:?}");
         tried += 1;
@@ -67,7 +68,7 @@ fn sweep(args: &[&str], before: impl Fn(&Home), after: impl Fn(&Home, &str)) {
 fn check(home: &Home, about: &str) {
     let ran = home.run(&["ls", "--json"]);
     assert_eq!(ran.code, 0, "{about}: {}", ran.err);
-    for (pid, dir) in machine::running(home) {
+    for (pid, dir) in processes::running(home) {
         assert!(dir.join("vm.toml").exists(), "{about}: QEMU {pid} has no record in {}", dir.display());
     }
 }
@@ -85,7 +86,7 @@ fn create_is_all_or_nothing() {
     let image = Home::new();
     let flags = machine::empty(&image);
     let args = [&["create", "vm"], words(&flags).as_slice()].concat();
-    sweep(&args, |_| {}, |home, about| assert_eq!(machine::state(home), "stopped", "{about}"));
+    sweep(&args, |_| {}, |home, about| assert_eq!(home.state(), "stopped", "{about}"));
 }
 
 #[test]
@@ -96,7 +97,7 @@ fn start_can_be_repeated() {
         &["start", "--no-wait", "vm"],
         |home| create(home, &flags),
         |home, about| {
-            assert_eq!(machine::state(home), "starting", "{about}");
+            assert_eq!(home.state(), "starting", "{about}");
             machine::pid(home);
         },
     );
@@ -113,8 +114,8 @@ fn stop_can_be_repeated() {
             machine::start(home);
         },
         |home, about| {
-            assert_eq!(machine::state(home), "stopped", "{about}");
-            assert!(machine::running(home).is_empty(), "{about}");
+            assert_eq!(home.state(), "stopped", "{about}");
+            assert!(processes::running(home).is_empty(), "{about}");
         },
     );
 }

@@ -6,6 +6,8 @@
 mod home;
 #[path = "../support/machine.rs"]
 mod machine;
+#[path = "../support/processes.rs"]
+mod processes;
 #[path = "../support/pty.rs"]
 mod pty;
 #[path = "../support/sshd.rs"]

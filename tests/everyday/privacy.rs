@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::home::{Home, finish};
 use crate::machine;
+use crate::processes;
 
 #[test]
 fn nobody_else_may_read_a_file_whatever_the_umask() {
@@ -26,7 +27,7 @@ fn nobody_else_may_read_a_file_whatever_the_umask() {
         let ran = finish(command, Duration::from_secs(60));
         assert_eq!(ran.code, 0, "{}", ran.err);
         let open: Vec<_> =
-            machine::modes(&home.data()).into_iter().filter(|(_, mode)| mode & 0o077 != 0).collect();
+            processes::modes(&home.data()).into_iter().filter(|(_, mode)| mode & 0o077 != 0).collect();
         assert!(open.is_empty(), "umask {umask}: {open:?}");
     }
 }

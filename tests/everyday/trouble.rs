@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::home::Home;
 use crate::machine;
+use crate::processes;
 
 #[test]
 fn a_killed_qemu_is_a_stopped_vm_that_starts_again() {
@@ -12,11 +13,11 @@ fn a_killed_qemu_is_a_stopped_vm_that_starts_again() {
     machine::create(&home);
     for _ in 0..2 {
         machine::start(&home);
-        assert_eq!(machine::state(&home), "starting");
-        machine::signal(machine::pid(&home), "KILL");
+        assert_eq!(home.state(), "starting");
+        processes::signal(machine::pid(&home), "KILL");
         let deadline = Instant::now() + Duration::from_secs(2);
-        while machine::state(&home) != "stopped" {
-            assert!(Instant::now() < deadline, "still {}", machine::state(&home));
+        while home.state() != "stopped" {
+            assert!(Instant::now() < deadline, "still {}", home.state());
         }
         assert_eq!(home.run(&["exec", "vm", "--", "true"]).code, 125);
         home.ok(&["stop", "vm"]);
@@ -29,18 +30,18 @@ fn a_hung_qemu_is_unresponsive_and_can_be_stopped() {
     machine::create(&home);
     machine::start(&home);
     let pid = machine::pid(&home);
-    machine::signal(pid, "STOP");
+    processes::signal(pid, "STOP");
     let begun = Instant::now();
-    assert_eq!(machine::state(&home), "unresponsive");
+    assert_eq!(home.state(), "unresponsive");
     assert!(begun.elapsed() < Duration::from_secs(2), "ls took {:?}", begun.elapsed());
     let ran = home.run(&["wait", "--timeout", "30", "vm"]);
     assert!(ran.err.contains("does not answer on its control socket"), "{}", ran.err);
     assert_eq!(ran.code, 1);
     home.ok(&["stop", "vm"]);
-    assert_eq!(machine::state(&home), "stopped");
-    assert!(machine::running(&home).is_empty());
+    assert_eq!(home.state(), "stopped");
+    assert!(processes::running(&home).is_empty());
     machine::start(&home);
-    assert_eq!(machine::state(&home), "starting");
+    assert_eq!(home.state(), "starting");
 }
 
 #[test]
@@ -50,7 +51,7 @@ fn a_guest_that_ignores_its_power_button_is_ended_after_the_grace() {
     machine::start(&home);
     let ran = home.ok(&["stop", "-t", "1", "vm"]);
     assert!(ran.err.contains("warning: it did not power off within 1 s"), "{}", ran.err);
-    assert!(machine::running(&home).is_empty());
+    assert!(processes::running(&home).is_empty());
     machine::start(&home);
 }
 
@@ -80,7 +81,7 @@ fn a_stolen_port_that_was_asked_for_is_an_error_that_names_the_holder() {
     assert_eq!(ran.code, 4, "{}", ran.err);
     let holder = format!("pid {}", std::process::id());
     assert!(ran.err.contains(&port.to_string()) && ran.err.contains(&holder), "{}", ran.err);
-    assert_eq!(machine::state(&home), "stopped");
+    assert_eq!(home.state(), "stopped");
     drop(thief);
     machine::start(&home);
 }
@@ -100,7 +101,7 @@ fn a_missing_disk_is_never_replaced_without_being_asked() {
     assert!(ran.err.contains("--new-disk"), "{}", ran.err);
     assert!(!disk.exists());
     home.ok(&["start", "--no-wait", "--new-disk", "vm"]);
-    assert_eq!(machine::state(&home), "starting");
+    assert_eq!(home.state(), "starting");
 }
 
 #[test]
@@ -113,8 +114,8 @@ fn a_qemu_that_cannot_start_says_why_and_leaves_nothing_running() {
     let ran = home.run(&["start", "--no-wait", "vm"]);
     assert_eq!(ran.code, 1);
     assert!(ran.err.contains("does not know the VM's machine type"), "{}", ran.err);
-    assert!(machine::running(&home).is_empty());
-    assert_eq!(machine::state(&home), "stopped");
+    assert!(processes::running(&home).is_empty());
+    assert_eq!(home.state(), "stopped");
 }
 
 #[test]
@@ -138,6 +139,6 @@ fn a_running_vm_is_not_removed_by_accident() {
     assert_eq!(ran.code, 4);
     assert!(ran.err.contains("--force"), "{}", ran.err);
     home.ok(&["rm", "--force", "vm"]);
-    assert!(home.list().is_empty() && machine::running(&home).is_empty());
+    assert!(home.list().is_empty() && processes::running(&home).is_empty());
     assert!(!home.vm("vm").exists());
 }

@@ -65,6 +65,11 @@ impl Home {
         ran
     }
 
+    /// What `ls` says that the first VM is doing.
+    pub fn state(&self) -> String {
+        self.list()[0]["state"].as_str().unwrap().to_owned()
+    }
+
     /// `ls --json` as a value.
     pub fn list(&self) -> Vec<serde_json::Value> {
         serde_json::from_str(&self.ok(&["ls", "--json"]).out).unwrap()

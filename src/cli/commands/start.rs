@@ -8,7 +8,6 @@ use crate::cli::failure::Failure;
 use crate::cli::targets::Targets;
 use crate::cli::values::duration;
 use crate::lifecycle::error::LifecycleError;
-use crate::lifecycle::event::Event;
 use crate::lifecycle::{ready, start};
 
 /// Arguments of `start`.
@@ -45,7 +44,6 @@ pub async fn until_ready(vm: Job, timeout: Duration, new_disk: bool) -> Result<S
     let begun = Instant::now();
     let record = vm.engine.registry.get(&vm.name)?;
     start::launch_vm(&vm.engine, &vm.name, new_disk, &vm.listener).await?;
-    (vm.listener)(Event::Step("booting".to_owned()));
     ready::session(&vm.engine, &vm.name, timeout, &vm.listener).await?;
     let port = vm.engine.registry.get(&vm.name).unwrap_or(record).ssh().map(|forward| forward.host);
     let port = port.map(|port| port.to_string()).unwrap_or_default();

@@ -1,0 +1,20 @@
+//! Real guests, booted by the built binary in the real QEMU. Needs some minutes without KVM, and the network: the Debian
+//! image is made here. The tests take turns, because each wants the whole machine.
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+#[path = "../support/home.rs"]
+mod home;
+#[path = "../support/processes.rs"]
+mod processes;
+#[path = "../support/pty.rs"]
+mod pty;
+
+mod debian;
+mod shells;
+
+use std::io::Write;
+
+/// Says how far a long test has come.
+fn report(text: &str) {
+    let _ = writeln!(std::io::stderr(), "  {text}");
+}
