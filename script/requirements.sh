@@ -26,6 +26,7 @@ to_test=(
   "dash=dash"
   "strace=strace"
   "setsid=util-linux"
+  "sfdisk=fdisk"
   "shellcheck=shellcheck"
 )
 
@@ -34,36 +35,50 @@ PATH="$PATH:/usr/sbin:/sbin:$HOME/.cargo/bin"
 
 say() { printf '%s\n' "$*" >&2; }
 
-# Installs what is missing, or says exactly what to install.
-require_commands() {
-  local missing=() pair words
+# Sets `missing` to those of the given pairs whose command is not there.
+find_missing() {
+  local pair
+  missing=()
   for pair in "$@"; do
     command -v "${pair%%=*}" >/dev/null || missing+=("$pair")
   done
+}
+
+# Installs what is missing, or says exactly what to install.
+require_commands() {
+  local missing pair
+  find_missing "$@"
   ((${#missing[@]})) || return 0
-  if ! command -v apt-get >/dev/null; then
-    say "missing on this machine:"
-    for pair in "${missing[@]}"; do say "  ${pair%%=*}  (on Debian: ${pair#*=})"; done
-    exit 1
+  if command -v apt-get >/dev/null; then
+    install_packages "${missing[@]#*=}"
+    # Packages from different releases can exclude one another: apt then removes what was there to install what was not.
+    find_missing "$@"
+    ((${#missing[@]} == 0)) || install_packages "${missing[@]#*=}"
+    find_missing "$@"
+    ((${#missing[@]})) || return 0
   fi
-  words=()
-  for pair in "${missing[@]}"; do
-    # One command can need several packages, separated by blanks.
-    read -ra more <<<"${pair#*=}"
-    words+=("${more[@]}")
-  done
-  local as_root=()
+  say "missing on this machine:"
+  for pair in "${missing[@]}"; do say "  ${pair%%=*}  (on Debian: ${pair#*=})"; done
+  exit 1
+}
+
+# Installs Debian packages; one argument can hold several, separated by blanks.
+install_packages() {
+  local packages as_root=()
+  read -ra packages <<<"$*"
   if ((EUID != 0)); then
     if ! command -v sudo >/dev/null; then
-      say "install these as root, then run this again: apt-get install ${words[*]}"
+      say "install these as root, then run this again: apt-get install ${packages[*]}"
       exit 1
     fi
     as_root=(sudo)
   fi
-  say "installing ${words[*]}"
+  say "installing ${packages[*]}"
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -qq >&2
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
-    apt-get install -qq --no-install-recommends "${words[@]}" >&2 </dev/null
+    apt-get install -qq -o Dpkg::Use-Pty=0 --no-install-recommends "${packages[@]}" >&2 </dev/null
+  # The shell remembers where commands were.
+  hash -r
 }
 
 # Sees to a Rust toolchain of at least the version that Cargo.toml asks for.
