@@ -19,6 +19,7 @@ fn user_data(identity: &Identity) -> String {
         "#cloud-config\n\
          hostname: {hostname}\n\
          preserve_hostname: false\n\
+         manage_etc_hosts: localhost\n\
          users:\n\
          - name: {user}\n\
          \x20 uid: {uid}\n\

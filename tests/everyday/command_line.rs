@@ -70,6 +70,17 @@ fn names_that_would_hurt_are_refused() {
 }
 
 #[test]
+fn nobody_logs_in_as_root() {
+    let home = Home::new();
+    let ran = home.run(&["create", "vm", "--user", "root"]);
+    assert_eq!(ran.code, 2);
+    assert!(ran.err.contains("root") && ran.err.contains("hint"), "{}", ran.err);
+    std::fs::write(home.dir().join("config.toml"), "user = \"root\"\n").unwrap();
+    assert_eq!(home.run(&["create", "vm"]).code, 2);
+    assert!(home.list().is_empty());
+}
+
+#[test]
 fn missing_vms_are_told_with_the_nearest_name() {
     let home = Home::new();
     home.ok(&["create", "web"]);

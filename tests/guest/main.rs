@@ -9,8 +9,9 @@ mod processes;
 #[path = "../support/pty.rs"]
 mod pty;
 
+mod brought_image;
 mod debian;
-mod shells;
+mod killed_build;
 
 use std::io::Write;
 

@@ -5,17 +5,22 @@ use std::process::Command;
 
 use crate::home::Home;
 
+/// Every process there is.
+pub fn all() -> impl Iterator<Item = u32> {
+    let entries = std::fs::read_dir("/proc").unwrap().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
 /// The QEMU processes of a home with the VM directories that they work in.
 pub fn running(home: &Home) -> Vec<(u32, PathBuf)> {
-    let processes = std::fs::read_dir("/proc").unwrap().flatten();
-    let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    pids.filter_map(|pid| {
-        let program = std::fs::read_link(format!("/proc/{pid}/exe")).ok()?;
-        let dir = std::fs::read_link(format!("/proc/{pid}/cwd")).ok()?;
-        let is_qemu = program.file_name()?.to_str()?.starts_with("qemu-system");
-        (is_qemu && dir.starts_with(home.dir())).then_some((pid, dir))
-    })
-    .collect()
+    all()
+        .filter_map(|pid| {
+            let program = std::fs::read_link(format!("/proc/{pid}/exe")).ok()?;
+            let dir = std::fs::read_link(format!("/proc/{pid}/cwd")).ok()?;
+            let is_qemu = program.file_name()?.to_str()?.starts_with("qemu-system");
+            (is_qemu && dir.starts_with(home.dir())).then_some((pid, dir))
+        })
+        .collect()
 }
 
 /// Sends a signal.

@@ -110,8 +110,10 @@ step "unpacking Debian $suite"
 # The guest has an initial RAM disk of its own; Debian's would take ten seconds to make.
 export INITRD=No
 export TMPDIR=${TMPDIR:-/var/tmp}
-mode=unshare
-((EUID != 0)) || mode=root
+mode=(mmdebstrap --mode=unshare)
+# Root's mounts too belong to the build alone, and end with it, however it ends: a tree left in /var/tmp with this
+# machine's /dev and /sys still in it would be dangerous to delete.
+((EUID != 0)) || mode=(unshare --mount mmdebstrap --mode=root)
 said() {
   local line
   while IFS= read -r line; do
@@ -125,7 +127,7 @@ said() {
     printf '%s\n' "$line" >&2
   done
 }
-mmdebstrap --mode="$mode" --variant=apt --format=null --skip=cleanup --include="$packages" \
+"${mode[@]}" --variant=apt --format=null --skip=cleanup --include="$packages" \
   --aptopt='Acquire::Languages "none"' --aptopt='APT::Install-Recommends "false"' \
   --dpkgopt=force-unsafe-io "${exclude[@]}" --dpkgopt='path-include=/usr/share/locale/locale.alias' \
   "${hooks[@]}" "$suite" /dev/null ${mirror:+"$mirror"} 2> >(said) &

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes what publishers call a cloud image: Debian with a boot loader and cloud-init on a partitioned disk, knowing
-# nobody. Usage: cloud_image.sh DISK.qcow2
+# nobody. Usage: brought_image.sh DISK.qcow2
 # Runs as root or, where user namespaces and subordinate ids allow it, as anybody.
 set -euo pipefail
 umask 022
@@ -46,16 +46,18 @@ exec 3<"$work"
 # shellcheck disable=SC2016 # apt-get fills the fields in
 mirror=$(apt-get indextargets --format '$(ORIGIN) $(CODENAME) $(REPO_URI)' 2>/dev/null |
   awk '$1 == "Debian" && $2 !~ /-/ { print $3; exit }' || true)
-mode=unshare
-((EUID != 0)) || mode=root
+mode=(mmdebstrap --mode=unshare)
+# Root's mounts end with the build, however it ends.
+((EUID != 0)) || mode=(unshare --mount mmdebstrap --mode=root)
 packages=linux-image-cloud-amd64,initramfs-tools,grub-pc-bin,systemd-sysv,udev,dbus,netplan.io,systemd-resolved
 packages=$packages,openssh-server,sudo,cloud-init,cloud-guest-utils,e2fsprogs,iproute2
-mmdebstrap --quiet --mode="$mode" --variant=apt --format=null --include="$packages" \
+# shellcheck disable=SC2016 # $1 is the tree, for the hook's own shell
+"${mode[@]}" --quiet --variant=apt --format=null --include="$packages" \
   --aptopt='Acquire::Languages "none"' --aptopt='APT::Install-Recommends "false"' --dpkgopt=force-unsafe-io \
   --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
   --customize-hook='sh /proc/self/fd/3/hook "$1"' trixie /dev/null ${mirror:+"$mirror"}
 
-printf 'start=2048, type=83, bootable\n' | sfdisk --quiet "$work/disk"
+printf 'start=2048, type=83, bootable\n' | sfdisk --quiet --wipe=never "$work/disk"
 dd if="$work/boot" of="$work/disk" bs=440 count=1 conv=notrunc status=none
 dd if="$work/core" of="$work/disk" bs=512 seek=1 conv=notrunc status=none
 qemu-img convert -f raw -O qcow2 "$work/disk" "$out"
