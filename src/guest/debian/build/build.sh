@@ -18,6 +18,11 @@ fail() {
   exit 1
 }
 
+# Where everything is unpacked, by whichever user of the namespace; gone at the end, however it comes.
+TMPDIR=$(mktemp -d "${TMPDIR:-/var/tmp}/ai-vm-build.XXXXXX")
+export TMPDIR
+chmod 0755 "$TMPDIR"
+trap 'rm -rf --one-file-system "$TMPDIR"' EXIT
 # Told to end, everything that was started here is told too; mmdebstrap then removes what it has unpacked.
 trap 'trap - TERM INT HUP; kill 0; wait; exit 143' TERM INT HUP
 
@@ -109,7 +114,6 @@ done
 step "unpacking Debian $suite"
 # The guest has an initial RAM disk of its own; Debian's would take ten seconds to make.
 export INITRD=No
-export TMPDIR=${TMPDIR:-/var/tmp}
 mode=(mmdebstrap --mode=unshare)
 # Root's mounts too belong to the build alone, and end with it, however it ends: a tree left in /var/tmp with this
 # machine's /dev and /sys still in it would be dangerous to delete.
