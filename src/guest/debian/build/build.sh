@@ -24,7 +24,7 @@ export TMPDIR
 chmod 0755 "$TMPDIR"
 trap 'rm -rf --one-file-system "$TMPDIR"' EXIT
 # Told to end, everything that was started here is told too; mmdebstrap then removes what it has unpacked.
-trap 'trap - TERM INT HUP; kill 0; wait; exit 143' TERM INT HUP
+trap 'trap "" TERM INT HUP; kill 0; wait; exit 143' TERM INT HUP
 
 missing=()
 for pair in mmdebstrap=mmdebstrap mke2fs=e2fsprogs tar=tar; do
