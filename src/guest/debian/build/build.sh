@@ -139,5 +139,5 @@ wait $!
 
 cp "$recipe/cmdline" "$out/cmdline"
 rm -rf "$out/recipe" "$out/archive"
-chmod 0600 "$out"/*
+chmod 0600 "$out"/{root.img,vmlinux,initrd.img,cmdline}
 chmod 0700 "$out"
