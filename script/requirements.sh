@@ -23,6 +23,7 @@ to_run=(
 to_test=(
   "sshd=openssh-server"
   "fish=fish"
+  "zsh=zsh"
   "dash=dash"
   "strace=strace"
   "setsid=util-linux"

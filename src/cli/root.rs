@@ -52,6 +52,9 @@ pub enum Command {
     Image(image::Args),
     /// Check whether this machine has what ai-vm needs
     Doctor(doctor::Args),
+    /// Keep connections for other commands; started by them
+    #[command(hide = true)]
+    HoldConnections,
     /// Show the configuration: where it is read from and what it says
     Config(config::Args),
 }

@@ -61,6 +61,21 @@ impl Layout {
         self.root.join("staging.lock")
     }
 
+    /// The socket of the process that keeps connections, by its version, relative to the data directory.
+    pub fn holder_socket(version: &str) -> String {
+        format!("connections-{version}.sock")
+    }
+
+    /// Held by the process that keeps connections.
+    pub fn holder_lock(&self, version: &str) -> PathBuf {
+        self.root.join(format!("connections-{version}.lock"))
+    }
+
+    /// What that process says when something goes wrong.
+    pub fn holder_log(&self) -> PathBuf {
+        self.root.join("connections.log")
+    }
+
     /// What is known about accelerators on this machine since it booted.
     pub fn accelerator_verdict(&self) -> PathBuf {
         self.root.join("accelerator.json")

@@ -11,5 +11,6 @@ pub mod lock;
 pub mod process;
 pub mod program;
 pub mod random;
+pub mod socket;
 pub mod staging;
 pub mod terminal;

@@ -14,6 +14,7 @@ use crate::registry::error::RegistryError;
 use crate::registry::ports::ReserveError;
 use crate::ssh::connect::ConnectError;
 use crate::ssh::keys::KeyError;
+use crate::ssh::session::SessionError;
 use crate::vm::name::VmName;
 
 /// Why a VM was not created, started, reached, stopped or removed.
@@ -123,6 +124,9 @@ pub enum LifecycleError {
     Connect(#[from] ConnectError),
     /// See there.
     #[error(transparent)]
+    Session(#[from] SessionError),
+    /// See there.
+    #[error(transparent)]
     Key(#[from] KeyError),
     /// See there.
     #[error(transparent)]
@@ -157,6 +161,7 @@ impl LifecycleError {
             Self::Accelerator(error) => error,
             Self::Launch(error) => error,
             Self::Connect(error) => error,
+            Self::Session(error) => error,
             Self::Key(error) => error,
             Self::Process(error) => error,
             Self::File(error) => error,

@@ -6,6 +6,7 @@ pub mod event;
 pub mod image;
 pub mod observe;
 pub mod prepare;
+pub mod reach;
 pub mod ready;
 pub mod remove;
 pub mod run;

@@ -35,20 +35,48 @@ const LOOK: Duration = Duration::from_millis(50);
 /// How often QEMU is asked whether it still runs the guest.
 const ASK: Duration = Duration::from_secs(2);
 
+/// The largest key file that is read, in bytes.
+const MAX_KEY: u64 = 16 * 1024;
+
 /// What the guest is asked. Every login shell reads it alike.
 const READ_MARKER: &str = "cat /run/ai-vm/boot";
+
+/// How long something may take in all, whatever is tried for it.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    begun: Instant,
+    limit: Duration,
+}
+
+impl Patience {
+    /// Begins now.
+    pub fn of(limit: Duration) -> Self {
+        Self { begun: Instant::now(), limit }
+    }
+
+    /// Returns when it ends.
+    pub fn end(&self) -> Instant {
+        self.begun + self.limit
+    }
+
+    /// Returns what is left of it.
+    pub fn left(&self) -> Duration {
+        self.end().saturating_duration_since(Instant::now())
+    }
+}
 
 /// Returns how to reach a VM's SSH server.
 pub fn target(engine: &Engine, record: &Record) -> Result<Target, LifecycleError> {
     let forward = record.ssh().ok_or_else(|| LifecycleError::NoSshPort { name: record.name.clone() })?;
     let dir = engine.registry.dir(&record.name);
+    let host_key = files::read_bounded(&dir.file(Identity::HOST_PUBLIC_KEY), MAX_KEY)?;
     // A server that listens everywhere is reached on loopback.
     let ip = if forward.bind.is_unspecified() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { forward.bind };
     Ok(Target {
         address: SocketAddr::new(ip, forward.host.get()),
         user: record.user.to_string(),
         identity: dir.file(Identity::LOGIN_KEY),
-        host_key: dir.file(Identity::HOST_PUBLIC_KEY),
+        host_key: String::from_utf8_lossy(&host_key).into_owned(),
     })
 }
 
@@ -56,7 +84,7 @@ pub fn target(engine: &Engine, record: &Record) -> Result<Target, LifecycleError
 pub async fn session(
     engine: &Engine,
     name: &VmName,
-    limit: Duration,
+    patience: Patience,
     listener: &Listener,
 ) -> Result<Session, LifecycleError> {
     let dir = engine.registry.dir(name);
@@ -67,7 +95,7 @@ pub async fn session(
     if !Run::read(&dir).is_some_and(|run| run.is_ready(&dir)) {
         listener(Event::Step("booting".to_owned()));
     }
-    let deadline = Instant::now() + limit;
+    let deadline = patience.end();
     let mut last = "QEMU is not up yet".to_owned();
     let reached = timeout_at(deadline, async {
         tokio::select! {
@@ -79,7 +107,7 @@ pub async fn session(
         let console = last_console_line(&dir);
         Err(LifecycleError::NotReady {
             name: name.clone(),
-            waited: limit,
+            waited: patience.limit,
             last: std::mem::take(&mut last),
             console,
         })

@@ -2,9 +2,7 @@
 //!
 //! Protocol: <https://www.qemu.org/docs/master/interop/qmp-spec.html>.
 
-use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -13,6 +11,7 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 use crate::host::layout::VmDir;
+use crate::host::socket;
 use crate::vm::state::Answer;
 
 /// How long a whole session may take. QEMU answers in milliseconds unless it is stuck; that it is has to show in `ls`
@@ -103,7 +102,6 @@ async fn reply(stream: &mut BufReader<UnixStream>, command: &'static str) -> Res
     serde_json::from_slice(&line).map_err(|error| QmpError::Broken(error.into()))
 }
 
-/// Connects by way of the directory's descriptor, because a socket's path may only have 107 bytes.
 async fn connect(dir: &VmDir) -> Result<UnixStream, QmpError> {
     let absent = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => QmpError::Absent,
@@ -111,7 +109,6 @@ async fn connect(dir: &VmDir) -> Result<UnixStream, QmpError> {
         io::ErrorKind::WouldBlock => QmpError::Silent,
         _ => QmpError::Broken(error),
     };
-    let opened = File::open(dir.path()).map_err(absent)?;
-    let path = format!("/proc/self/fd/{}/{}", opened.as_raw_fd(), VmDir::QMP_SOCKET);
+    let (_open, path) = socket::short(dir.path(), VmDir::QMP_SOCKET).map_err(absent)?;
     UnixStream::connect(path).await.map_err(absent)
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use russh::client::{AuthResult, Config, Handle, Handler};
 use russh::keys::{Algorithm, PrivateKey, PrivateKeyWithHashAlg, PublicKey, PublicKeyOrCertificate};
 use russh::{Preferred, cipher, compression, kex};
+use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -31,7 +32,7 @@ const KEEPALIVE: Duration = Duration::from_secs(15);
 const MAX_KEY: u64 = 16 * 1024;
 
 /// Whom to connect to, and as whom.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Target {
     /// Where the server listens.
     pub address: SocketAddr,
@@ -39,8 +40,8 @@ pub struct Target {
     pub user: String,
     /// The file with the private key that may log in.
     pub identity: PathBuf,
-    /// The file with the server's public key.
-    pub host_key: PathBuf,
+    /// The server's public key, as OpenSSH writes it: `ssh-ed25519 AAAA...`.
+    pub host_key: String,
 }
 
 /// A connection that has been logged in.
@@ -99,6 +100,14 @@ pub enum ConnectError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The key by which the server is to be recognised cannot be used.
+    #[error("the host key kept for {address} cannot be used: {reason}")]
+    HostKey {
+        /// Where the server is.
+        address: SocketAddr,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A key file cannot be read.
     #[error(transparent)]
     File(#[from] FileError),
@@ -110,9 +119,11 @@ impl Diagnostic for ConnectError {
             Self::WrongServer { .. } => Kind::Conflict,
             Self::Timeout { .. } => Kind::Timeout,
             Self::File(error) => error.kind(),
-            Self::Silent { .. } | Self::Refused { .. } | Self::Broken { .. } | Self::Key { .. } => {
-                Kind::Failed
-            }
+            Self::Silent { .. }
+            | Self::Refused { .. }
+            | Self::Broken { .. }
+            | Self::Key { .. }
+            | Self::HostKey { .. } => Kind::Failed,
         }
     }
 
@@ -178,8 +189,9 @@ pub async fn connect(
     deadline: Instant,
 ) -> Result<Session, ConnectError> {
     let address = target.address;
-    let key = PrivateKey::from_openssh(read(&target.identity)?).map_err(unusable(&target.identity))?;
-    let pinned = PublicKey::from_openssh(&read(&target.host_key)?).map_err(unusable(&target.host_key))?;
+    let key = PrivateKey::from_openssh(read_key(&target.identity)?).map_err(unusable(&target.identity))?;
+    let pinned = PublicKey::from_openssh(&target.host_key)
+        .map_err(|error| ConnectError::HostKey { address, reason: error.to_string() })?;
     let stream = reach(address, deadline.min(Instant::now() + patience)).await?;
     let login = async {
         let handler = Pinned { key: pinned };
@@ -256,7 +268,7 @@ fn explain(address: SocketAddr, error: HandlerError) -> ConnectError {
     }
 }
 
-fn read(path: &Path) -> Result<String, ConnectError> {
+fn read_key(path: &Path) -> Result<String, ConnectError> {
     Ok(String::from_utf8_lossy(&files::read_bounded(path, MAX_KEY)?).into_owned())
 }
 

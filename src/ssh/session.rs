@@ -57,6 +57,16 @@ impl Diagnostic for SessionError {
 }
 
 impl Session {
+    /// Tells whether the connection is known to be closed, without asking.
+    pub fn is_closed(&self) -> bool {
+        self.handle.is_closed()
+    }
+
+    /// Asks the server for a sign of life and waits for it.
+    pub async fn is_alive(&self) -> bool {
+        self.handle.send_ping().await.is_ok() && !self.handle.is_closed()
+    }
+
     /// Runs a command line as the user's login shell reads it and returns what it wrote.
     pub async fn capture(&self, line: &str, deadline: Instant) -> Result<Captured, SessionError> {
         timeout_at(deadline, self.capture_whole(line)).await.unwrap_or(Err(SessionError::Timeout))

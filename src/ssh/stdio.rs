@@ -6,6 +6,8 @@ use std::io::{self, Read, Write};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
+use crate::ssh::program::Sink;
+
 /// How much is read at once, in bytes: one SSH packet.
 const CHUNK: usize = 32 * 1024;
 
@@ -57,14 +59,12 @@ pub fn output(mut stream: impl Write + Send + 'static) -> Output {
     Output { queue, thread }
 }
 
-impl Output {
-    /// Hands a chunk on, when there is room; false when the reader has gone away.
-    pub async fn send(&self, chunk: Bytes) -> bool {
+impl Sink for Output {
+    async fn write(&mut self, chunk: Bytes) -> bool {
         self.queue.send(chunk).await.is_ok()
     }
 
-    /// Waits until everything has been written.
-    pub async fn finish(self) -> io::Result<()> {
+    async fn finish(self) -> io::Result<()> {
         drop(self.queue);
         let thread = self.thread;
         let joined = tokio::task::spawn_blocking(move || thread.join()).await;

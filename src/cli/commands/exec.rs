@@ -7,9 +7,11 @@ use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::cli::values::{duration, value};
 use crate::lifecycle::error::LifecycleError;
-use crate::lifecycle::{ready, start};
+use crate::lifecycle::reach::{self, Route};
+use crate::lifecycle::start;
 use crate::ssh::command::RemoteCommand;
-use crate::ssh::exec::{self, Program};
+use crate::ssh::exec;
+use crate::ssh::program::Program;
 use crate::ssh::session::SessionError;
 use crate::vm::name::VmName;
 use crate::vm::spec::{EnvVar, UserName};
@@ -32,6 +34,9 @@ pub struct ReachArgs {
     /// How long to wait for a VM that is starting: 90, 5m
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = duration)]
     timeout: Duration,
+    /// Use a connection of its own instead of one that is kept between commands
+    #[arg(long)]
+    no_mux: bool,
 }
 
 /// Arguments of `exec`.
@@ -70,24 +75,28 @@ pub fn run(ctx: &Context, args: Args) -> Result<u8, Failure> {
         user: args.user.map(|user| user.to_string()),
     };
     let line = command.encode().map_err(|error| Failure::with_code(error, NOT_RUN))?;
-    reach(ctx, args.reach, Program::Command(line), tty)
+    run_in(ctx, args.reach, &Program::Command(line), tty)
 }
 
 /// Connects to a VM, waiting for it while it starts, and runs a program in it.
-pub fn reach(ctx: &Context, args: ReachArgs, program: Program, tty: bool) -> Result<u8, Failure> {
-    let ReachArgs { name, start, timeout } = args;
+pub fn run_in(ctx: &Context, args: ReachArgs, program: &Program, tty: bool) -> Result<u8, Failure> {
+    let ReachArgs { name, start, timeout, no_mux } = args;
+    let route = Route { limit: timeout, shared: !no_mux };
+    let terminal = tty.then(exec::like_ours);
     let not_run = |error: LifecycleError| Failure::with_code(error, NOT_RUN);
     ctx.registry().get(&name).map_err(|error| Failure::with_code(error, NOT_RUN))?;
     ctx.block_on(async {
-        let session = {
+        let running = {
             // Gone when the command begins: the screen is the command's.
             let listener = ctx.listener(name.as_str());
             if start {
                 start::launch_vm(&ctx.engine, &name, false, &listener).await.map_err(not_run)?;
             }
-            ready::session(&ctx.engine, &name, timeout, &listener).await.map_err(not_run)?
+            reach::start(&ctx.engine, &name, route, program, terminal.as_ref(), &listener)
+                .await
+                .map_err(not_run)?
         };
-        exec::run(session, program, tty).await.map_err(|error| match error {
+        exec::attach(running, tty).await.map_err(|error| match error {
             SessionError::Lost(_) => Failure::with_code(error, LOST),
             other => Failure::with_code(other, NOT_RUN),
         })

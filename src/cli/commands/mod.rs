@@ -4,6 +4,7 @@ pub mod config;
 pub mod create;
 pub mod doctor;
 pub mod exec;
+mod hold;
 pub mod image;
 pub mod info;
 pub mod logs;
@@ -25,6 +26,9 @@ use crate::ui::terminal::Terminal;
 
 /// Runs a verb and returns the exit code.
 pub fn run(command: Command, terminal: Terminal) -> Result<u8, Failure> {
+    if let Command::HoldConnections = command {
+        return hold::run();
+    }
     let ctx = Context::open(terminal)?;
     match command {
         Command::Create(args) => create::run(&ctx, args),
@@ -42,5 +46,6 @@ pub fn run(command: Command, terminal: Terminal) -> Result<u8, Failure> {
         Command::Image(args) => image::run(&ctx, args),
         Command::Doctor(args) => doctor::run(&ctx, &args),
         Command::Config(args) => config::run(&ctx, &args),
+        Command::HoldConnections => hold::run(),
     }
 }

@@ -1,9 +1,9 @@
 //! `ai-vm shell`: a login shell in a VM.
 
-use crate::cli::commands::exec::{ReachArgs, reach};
+use crate::cli::commands::exec::{ReachArgs, run_in};
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
-use crate::ssh::exec::Program;
+use crate::ssh::program::Program;
 
 /// Arguments of `shell`.
 #[derive(Debug, clap::Args)]
@@ -14,5 +14,5 @@ pub struct Args {
 
 /// Opens the shell; with a terminal when stdin is one, so that a script can be piped in.
 pub fn run(ctx: &Context, args: Args) -> Result<u8, Failure> {
-    reach(ctx, args.reach, Program::Shell, ctx.terminal.interactive)
+    run_in(ctx, args.reach, &Program::Shell, ctx.terminal.interactive)
 }

@@ -1,0 +1,18 @@
+//! `ai-vm hold-connections`: keeps connections for other commands, which start it in the data directory.
+
+use std::path::Path;
+
+use crate::cli::failure::{Failure, RuntimeError};
+use crate::host::layout::Layout;
+use crate::ssh::mux::{holder, wire};
+
+/// Keeps connections until nobody needs them.
+pub fn run() -> Result<u8, Failure> {
+    // One thread for each of a few connections that carry much at once.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let served = runtime.and_then(|runtime| {
+        runtime.block_on(holder::serve(Path::new("."), &Layout::holder_socket(wire::VERSION)))
+    });
+    served.map_err(RuntimeError)?;
+    Ok(0)
+}

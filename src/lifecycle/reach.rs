@@ -1,0 +1,77 @@
+//! Runs programs in a guest: by a connection that is there already, or by one made for it.
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use crate::host::layout::{Layout, VmDir};
+use crate::host::lock;
+use crate::lifecycle::error::LifecycleError;
+use crate::lifecycle::event::Listener;
+use crate::lifecycle::ready::Patience;
+use crate::lifecycle::run::Run;
+use crate::lifecycle::{Engine, ready};
+use crate::ssh::mux::client::Holder;
+use crate::ssh::mux::wire::{self, Request};
+use crate::ssh::program::{Program, TerminalRequest};
+use crate::ssh::running::Running;
+use crate::vm::name::VmName;
+
+/// How a guest is reached.
+#[derive(Clone, Copy, Debug)]
+pub struct Route {
+    /// How long to wait for a guest that is booting.
+    pub limit: Duration,
+    /// Whether a connection may be shared with other commands.
+    pub shared: bool,
+}
+
+/// Starts a program in a guest, waiting for it while it boots.
+pub async fn start(
+    engine: &Engine,
+    name: &VmName,
+    route: Route,
+    program: &Program,
+    terminal: Option<&TerminalRequest>,
+    listener: &Listener,
+) -> Result<Running, LifecycleError> {
+    let patience = Patience::of(route.limit);
+    if route.shared
+        && let Some(request) = request(engine, name, program, terminal)?
+        // A holder that is sick leaves time to do without it.
+        && let Ok(Some(remote)) =
+            timeout(patience.left() / 2, holder(engine.registry.layout()).run(&request)).await
+    {
+        return Ok(Running::Shared(remote));
+    }
+    let session = ready::session(engine, name, patience, listener).await?;
+    Ok(Running::on(session, program, terminal).await?)
+}
+
+/// Describes what is wanted of the holder. Only of a guest that has been seen ready in this boot: while one boots there
+/// is more to be said than the holder can say.
+fn request(
+    engine: &Engine,
+    name: &VmName,
+    program: &Program,
+    terminal: Option<&TerminalRequest>,
+) -> Result<Option<Request>, LifecycleError> {
+    let dir = engine.registry.dir(name);
+    let run = Run::read(&dir).filter(|run| run.is_ready(&dir));
+    let (Some(run), true) = (run, lock::is_held(&dir.file(VmDir::RUN_LOCK))?) else { return Ok(None) };
+    let target = ready::target(engine, &engine.registry.get(name)?)?;
+    let command = match program {
+        Program::Command(command) => Some(command.clone()),
+        Program::Shell => None,
+    };
+    Ok(Some(Request { target, boot: run.boot, command, terminal: terminal.cloned() }))
+}
+
+fn holder(layout: &Layout) -> Holder {
+    Holder {
+        dir: layout.root().to_owned(),
+        socket: Layout::holder_socket(wire::VERSION),
+        lock: layout.holder_lock(wire::VERSION),
+        log: layout.holder_log(),
+    }
+}

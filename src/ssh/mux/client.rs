@@ -1,0 +1,169 @@
+//! The command's side: asks the holder, starts one where there is none, and does without where that takes too long.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream as BlockingStream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedWriteHalf, pipe};
+use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
+
+use crate::host::{detached, lock, socket};
+use crate::ssh::mux::pipe::{drain, fill};
+use crate::ssh::mux::wire::{self, Listener, Reply, Request};
+use crate::ssh::program::{Control, End, Sink, Streams};
+use crate::ssh::session::SessionError;
+
+/// How long a new holder may take to listen. It takes some milliseconds.
+const COME_UP: Duration = Duration::from_millis(500);
+
+/// How long the holder may take to read a request; one that takes longer is sick.
+const READ: Duration = Duration::from_millis(500);
+
+/// How long the holder may take to have a connection.
+const CONNECT: Duration = Duration::from_secs(30);
+
+/// Where the holder of a data directory is found.
+#[derive(Clone, Debug)]
+pub struct Holder {
+    /// The data directory.
+    pub dir: PathBuf,
+    /// The socket's name in it.
+    pub socket: String,
+    /// The file whose lock makes a holder the only one.
+    pub lock: PathBuf,
+    /// Where it writes what goes wrong.
+    pub log: PathBuf,
+}
+
+/// A program that the holder runs for us.
+pub struct Remote {
+    hear: Listener,
+    tell: OwnedWriteHalf,
+    stdin: pipe::Sender,
+    stdout: pipe::Receiver,
+    stderr: pipe::Receiver,
+}
+
+impl Holder {
+    /// Asks the holder to run a program. `None` means that it has not been run, and that it should be in another way.
+    pub async fn run(&self, request: &Request) -> Option<Remote> {
+        let stream = self.reach().await?;
+        self.ask(stream, request).await.ok().flatten()
+    }
+
+    /// Connects; starts a holder where none listens.
+    async fn reach(&self) -> Option<BlockingStream> {
+        let begun = Instant::now();
+        let mut pause = Duration::from_micros(200);
+        let mut started = false;
+        loop {
+            match socket::connect(&self.dir, &self.socket) {
+                Ok(stream) => return Some(stream),
+                Err(error) if is_absent(&error) && begun.elapsed() < COME_UP => {}
+                Err(_) => return None,
+            }
+            // Where the lock is taken somebody else is just starting one.
+            if !started && let Some(lock) = lock::try_exclusive(&self.lock).ok()? {
+                start(&self.dir, lock, &self.log).ok()?;
+                started = true;
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_millis(10));
+        }
+    }
+
+    async fn ask(&self, stream: BlockingStream, request: &Request) -> io::Result<Option<Remote>> {
+        stream.set_write_timeout(Some(READ))?;
+        let (stdin_there, stdin) = io::pipe()?;
+        let (stdout, stdout_there) = io::pipe()?;
+        let (stderr, stderr_there) = io::pipe()?;
+        let there = [OwnedFd::from(stdin_there), stdout_there.into(), stderr_there.into()];
+        wire::send(&stream, request, &there)?;
+        drop(there);
+        stream.set_nonblocking(true)?;
+        let (hear, tell) = UnixStream::from_std(stream)?.into_split();
+        let mut hear = Listener::new(hear);
+        if timeout(READ, hear.next()).await != Ok(Some(Reply::Here))
+            || timeout(CONNECT, hear.next()).await != Ok(Some(Reply::Accepted))
+        {
+            return Ok(None);
+        }
+        Ok(Some(Remote {
+            hear,
+            tell,
+            stdin: pipe::Sender::from_owned_fd(stdin.into())?,
+            stdout: pipe::Receiver::from_owned_fd(stdout.into())?,
+            stderr: pipe::Receiver::from_owned_fd(stderr.into())?,
+        }))
+    }
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
+}
+
+fn start(dir: &Path, lock: File, log: &Path) -> io::Result<()> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg("hold-connections");
+    detached::spawn(command, dir, lock, log).map(drop)
+}
+
+impl Remote {
+    /// Carries the program's streams until it has ended and everything has been said.
+    pub async fn pump<O: Sink, E: Sink>(
+        self,
+        streams: Streams<O, E>,
+        mut control: mpsc::Receiver<Control>,
+    ) -> Result<End, SessionError> {
+        let Self { mut hear, mut tell, stdin, stdout, stderr } = self;
+        let Streams { stdin: input, stdout: mut out, stderr: mut err } = streams;
+        let feeding = tokio::spawn(fill(stdin, input));
+        let ended = {
+            let answer = async {
+                match hear.next().await {
+                    Some(Reply::Ended(code)) => Ok(code),
+                    Some(Reply::Refused) => Err(SessionError::Refused(None)),
+                    _ => Err(SessionError::Lost(None)),
+                }
+            };
+            let all = async {
+                let reading = async {
+                    // Without a stderr of ours the program's own goes nowhere, and the program goes on.
+                    let (out_read, _) = tokio::join!(drain(stdout, &mut out), drain(stderr, &mut err));
+                    out_read
+                };
+                let (mut answer, mut reading) = (std::pin::pin!(answer), std::pin::pin!(reading));
+                tokio::select! {
+                    code = &mut answer => {
+                        let code = code?;
+                        Ok(if reading.await { End::Closed(code) } else { End::ReaderGone })
+                    }
+                    read = &mut reading => {
+                        if !read { return Ok(End::ReaderGone); }
+                        answer.await.map(End::Closed)
+                    }
+                }
+            };
+            let mut all = std::pin::pin!(all);
+            loop {
+                tokio::select! {
+                    ended = &mut all => break ended,
+                    Some(control) = control.recv() => match control {
+                        Control::GiveUp(code) => break Ok(End::GivenUp(code)),
+                        // A holder that is gone shows in its answer.
+                        control => { let _ = wire::say(&mut tell, &control).await; }
+                    },
+                }
+            }
+        };
+        feeding.abort();
+        let (out, err) = (out.finish().await, err.finish().await);
+        ended.map(|end| end.given(&[out, err]))
+    }
+}

@@ -1,0 +1,166 @@
+//! The process that keeps connections. See the room's description.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::unix::{OwnedWriteHalf, pipe};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, interval, timeout};
+
+use crate::host::{files, socket};
+use crate::ssh::connect::{Session, connect};
+use crate::ssh::mux::pipe::source;
+use crate::ssh::mux::pool::{Idle, Key, Pool};
+use crate::ssh::mux::wire::{self, Listener, PIPES, Reply, Request};
+use crate::ssh::program::{Control, End, Program, Started, Streams};
+use crate::ssh::session::SessionError;
+
+/// How long the process stays when it has nothing to keep.
+const STAY: Duration = Duration::from_secs(10);
+
+/// How often it looks round.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// How long a command may take to say what it wants.
+const REQUEST: Duration = Duration::from_secs(2);
+
+/// How long a login may take, and how long the server may take for its first byte.
+const LOGIN: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a connection that was not in use may take for a sign of life.
+const PING: Duration = Duration::from_secs(2);
+
+/// Keeps connections and lends them to commands, until there are none and nobody has asked for a while, or until the
+/// socket is no longer its own. The caller is the only holder of the directory.
+pub async fn serve(dir: &Path, name: &str) -> io::Result<()> {
+    let path = dir.join(name);
+    files::remove_if_there(&path).map_err(|error| error.source)?;
+    let listener = socket::listen(dir, name)?;
+    listener.set_nonblocking(true)?;
+    let listener = UnixListener::from_std(listener)?;
+    let ours = identity(&path)?;
+    let pool = Arc::new(Pool::default());
+    let in_use = Arc::new(());
+    let mut look = interval(LOOK);
+    let mut last_used = Instant::now();
+    loop {
+        tokio::select! {
+            asked = listener.accept() => {
+                let (pool, in_use) = (Arc::clone(&pool), Arc::clone(&in_use));
+                let stream = asked?.0;
+                tokio::spawn(async move {
+                    // Whoever asked went away, or will see that it got no answer.
+                    let _ = lend(stream, &pool).await;
+                    drop(in_use);
+                });
+            }
+            _ = look.tick() => {
+                if pool.sweep() || Arc::strong_count(&in_use) > 1 {
+                    last_used = Instant::now();
+                }
+                let replaced = !identity(&path).is_ok_and(|found| found == ours);
+                if replaced || last_used.elapsed() > STAY {
+                    break;
+                }
+            }
+        }
+    }
+    if identity(&path).is_ok_and(|found| found == ours) {
+        files::remove_if_there(&path).map_err(|error| error.source)?;
+    }
+    Ok(())
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    let found = std::fs::symlink_metadata(path)?;
+    Ok((found.dev(), found.ino()))
+}
+
+/// Runs one program for a command.
+async fn lend(mut stream: UnixStream, pool: &Pool) -> io::Result<()> {
+    let (request, pipes) = timeout(REQUEST, wire::receive(&mut stream)).await??;
+    let (hear, mut answer) = stream.into_split();
+    wire::say(&mut answer, &Reply::Here).await?;
+    let key = Key { target: request.target.clone(), boot: request.boot.clone() };
+    // Without a connection the command connects by itself, and tells why it cannot.
+    let Some((session, standby)) = connection(pool, &key).await else { return Ok(()) };
+    wire::say(&mut answer, &Reply::Accepted).await?;
+    let ended = match begin(&session, standby, request).await {
+        Ok(started) => carry(started, pipes, Listener::new(hear)).await,
+        Err(error) => Err(error),
+    };
+    match ended {
+        Ok(End::Closed(code)) => {
+            tell(&mut answer, Reply::Ended(code)).await;
+            if let Ok(standby) = session.standby().await {
+                pool.put(key, Idle::now(session, standby));
+            }
+        }
+        // What else is on this connection must not be in the way of others.
+        Ok(end) => tell(&mut answer, Reply::Ended(end.code())).await,
+        Err(SessionError::Refused(_)) => tell(&mut answer, Reply::Refused).await,
+        Err(_) => tell(&mut answer, Reply::Lost).await,
+    }
+    Ok(())
+}
+
+/// Says something to a command that may be gone.
+async fn tell(answer: &mut OwnedWriteHalf, reply: Reply) {
+    let _ = wire::say(answer, &reply).await;
+}
+
+/// Returns a connection that has just shown to be alive, with a shell that waits if there was one.
+async fn connection(pool: &Pool, key: &Key) -> Option<(Session, Option<Started>)> {
+    while let Some(Idle { session, standby, .. }) = pool.take(key) {
+        if timeout(PING, session.is_alive()).await == Ok(true) {
+            return Some((session, Some(standby)));
+        }
+    }
+    let session = connect(&key.target, PATIENCE, Instant::now() + LOGIN).await.ok()?;
+    Some((session, None))
+}
+
+/// Starts what was asked for: by one line to the shell that waits where that will do.
+async fn begin(
+    session: &Session,
+    standby: Option<Started>,
+    request: Request,
+) -> Result<Started, SessionError> {
+    match (request.command, standby) {
+        (Some(command), Some(standby)) if request.terminal.is_none() => {
+            standby.begin(&command).await?;
+            Ok(standby)
+        }
+        (command, _) => {
+            let program = command.map_or(Program::Shell, Program::Command);
+            session.start(&program, request.terminal.as_ref()).await
+        }
+    }
+}
+
+/// Carries the program's streams through the pipes until it ends, or until the command is gone.
+async fn carry(started: Started, pipes: [OwnedFd; PIPES], mut hear: Listener) -> Result<End, SessionError> {
+    let [stdin, stdout, stderr] = pipes;
+    let open = |fd| pipe::Sender::from_owned_fd(fd).map_err(SessionError::Terminal);
+    let stdin = pipe::Receiver::from_owned_fd(stdin).map_err(SessionError::Terminal)?;
+    let streams = Streams { stdin: source(stdin), stdout: open(stdout)?, stderr: open(stderr)? };
+    let (ask, control) = mpsc::channel(8);
+    let listening = tokio::spawn(async move {
+        while let Some(control) = hear.next::<Control>().await {
+            if ask.send(control).await.is_err() {
+                return;
+            }
+        }
+        // Nobody waits for the program any more.
+        let _ = ask.send(Control::GiveUp(u8::MAX)).await;
+    });
+    let ended = started.pump(streams, control).await;
+    listening.abort();
+    ended
+}

@@ -1,0 +1,126 @@
+//! What is said between a command and the holder: first one request with three pipes, then lines in both directions.
+
+use std::io::{self, IoSlice, IoSliceMut, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream as BlockingStream;
+
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, recvmsg, sendmsg,
+};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, Interest};
+use tokio::net::UnixStream;
+use tokio::net::unix::OwnedReadHalf;
+
+use crate::ssh::command::Encoded;
+use crate::ssh::connect::Target;
+use crate::ssh::program::TerminalRequest;
+
+/// Part of the socket's name: a holder of another version is never asked.
+pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "-1");
+
+/// The longest request in bytes. A command line has 128 KiB at most, and comes twice.
+const MAX_REQUEST: usize = 1 << 20;
+
+/// How many pipes come with a request: for stdin, stdout and stderr.
+pub const PIPES: usize = 3;
+
+/// What a command wants to run, and where.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Request {
+    /// The server.
+    pub target: Target,
+    /// The marker of the boot that the program is for.
+    pub boot: String,
+    /// The command; none for the user's login shell.
+    pub command: Option<Encoded>,
+    /// The terminal that it gets.
+    pub terminal: Option<TerminalRequest>,
+}
+
+/// What the holder says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reply {
+    /// The request has been read.
+    Here,
+    /// The program is about to be run: from here on it must not be run in another way.
+    Accepted,
+    /// It ended with this exit code, and all of its output is in the pipes.
+    Ended(u8),
+    /// The connection was lost.
+    Lost,
+    /// The server refused to run it.
+    Refused,
+}
+
+/// Sends a request with its pipes.
+pub fn send(stream: &BlockingStream, request: &Request, pipes: &[OwnedFd; PIPES]) -> io::Result<()> {
+    let body = serde_json::to_vec(request)?;
+    let length = u32::try_from(body.len()).map_err(io::Error::other)?.to_be_bytes();
+    let message = [length.as_slice(), &body].concat();
+    let fds = pipes.each_ref().map(AsFd::as_fd);
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(PIPES))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    ancillary.push(SendAncillaryMessage::ScmRights(&fds));
+    let sent = sendmsg(stream, &[IoSlice::new(&message)], &mut ancillary, SendFlags::NOSIGNAL)?;
+    // The pipes went along with the first byte.
+    let mut stream = stream;
+    stream.write_all(message.get(sent..).unwrap_or_default())
+}
+
+/// Receives a request with its pipes.
+pub async fn receive(stream: &mut UnixStream) -> io::Result<(Request, [OwnedFd; PIPES])> {
+    let mut length = [0; 4];
+    let (read, pipes) = stream.async_io(Interest::READABLE, || receive_pipes(&*stream, &mut length)).await?;
+    let pipes = <[OwnedFd; PIPES]>::try_from(pipes).map_err(|_| io::ErrorKind::InvalidData)?;
+    stream.read_exact(length.get_mut(read..).unwrap_or_default()).await?;
+    let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
+    if length > MAX_REQUEST {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).await?;
+    Ok((serde_json::from_slice(&body)?, pipes))
+}
+
+fn receive_pipes(stream: &UnixStream, bytes: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(PIPES))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let read = recvmsg(stream, &mut [IoSliceMut::new(bytes)], &mut ancillary, RecvFlags::CMSG_CLOEXEC)?.bytes;
+    let mut pipes = Vec::new();
+    for message in ancillary.drain() {
+        if let RecvAncillaryMessage::ScmRights(fds) = message {
+            pipes.extend(fds);
+        }
+    }
+    Ok((read, pipes))
+}
+
+/// Says something on one line.
+pub async fn say(stream: &mut (impl AsyncWrite + Unpin), what: &impl Serialize) -> io::Result<()> {
+    let mut line = serde_json::to_vec(what)?;
+    line.push(b'\n');
+    stream.write_all(&line).await
+}
+
+/// Listens to what the other side says.
+pub struct Listener(BufReader<OwnedReadHalf>);
+
+impl Listener {
+    /// Listens on a stream.
+    pub fn new(stream: OwnedReadHalf) -> Self {
+        Self(BufReader::new(stream))
+    }
+
+    /// Returns what is said next; `None` when the other side is gone, or not understood. Must be called to its end.
+    pub async fn next<T: DeserializeOwned>(&mut self) -> Option<T> {
+        let mut line = Vec::new();
+        match self.0.read_until(b'\n', &mut line).await {
+            Ok(1..) => serde_json::from_slice(&line).ok(),
+            Ok(0) | Err(_) => None,
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Signals that this process gets while a program runs in a guest, as what is to be done about them there.
+
+use std::io;
+use std::sync::Weak;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+
+use crate::host::terminal::{self, RawMode};
+use crate::ssh::program::Control;
+
+/// How long a command may go on after TERM or HUP before it is left alone.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// Passes INT, TERM, HUP and QUIT on, and the size of the terminal. A second signal gives up. TERM and HUP, which
+/// programs send that do not ask twice, give up by themselves if the command does not end.
+///
+/// After the process was stopped and goes on, a terminal that is in raw mode is made so again. Listening begins before
+/// this returns; it must be called within the runtime.
+pub fn pass_on(raw: Weak<RawMode>) -> io::Result<mpsc::Receiver<Control>> {
+    let (sender, receiver) = mpsc::channel(8);
+    let mut signals = Signals::listen()?;
+    tokio::spawn(async move {
+        loop {
+            let control = match signals.next().await {
+                Event::Resumed => {
+                    // The terminal may be gone; then nothing is typed either.
+                    let _ = raw.upgrade().map(|raw| raw.again());
+                    continue;
+                }
+                Event::Resized => {
+                    let (columns, rows) = terminal::size(io::stdout());
+                    Control::Resize { columns, rows }
+                }
+                Event::Forward(name) => Control::Signal(name.to_owned()),
+                Event::GiveUp(number) => Control::GiveUp(128 + number),
+            };
+            if sender.send(control).await.is_err() {
+                return;
+            }
+        }
+    });
+    Ok(receiver)
+}
+
+struct Signals {
+    int: Signal,
+    term: Signal,
+    hup: Signal,
+    quit: Signal,
+    winch: Signal,
+    cont: Signal,
+    /// The number of the signal that was passed on last, and when to give up because of it.
+    asked: Option<(u8, Option<Instant>)>,
+}
+
+enum Event {
+    Forward(&'static str),
+    Resized,
+    Resumed,
+    /// Because of the signal with this number.
+    GiveUp(u8),
+}
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        Ok(Self {
+            int: signal(SignalKind::interrupt())?,
+            term: signal(SignalKind::terminate())?,
+            hup: signal(SignalKind::hangup())?,
+            quit: signal(SignalKind::quit())?,
+            winch: signal(SignalKind::window_change())?,
+            cont: signal(SignalKind::from_raw(rustix::process::Signal::CONT.as_raw()))?,
+            asked: None,
+        })
+    }
+
+    async fn next(&mut self) -> Event {
+        let deadline = self.asked.and_then(|(number, until)| Some((number, until?)));
+        let patience = async {
+            match deadline {
+                Some((number, until)) => {
+                    sleep_until(until).await;
+                    number
+                }
+                None => std::future::pending().await,
+            }
+        };
+        let (name, number, lasting) = tokio::select! {
+            _ = self.int.recv() => ("INT", 2, true),
+            _ = self.quit.recv() => ("QUIT", 3, true),
+            _ = self.term.recv() => ("TERM", 15, false),
+            _ = self.hup.recv() => ("HUP", 1, false),
+            _ = self.winch.recv() => return Event::Resized,
+            _ = self.cont.recv() => return Event::Resumed,
+            number = patience => return Event::GiveUp(number),
+        };
+        let until = (!lasting).then(|| Instant::now() + LAST_WORDS);
+        match self.asked.replace((number, until)) {
+            None => Event::Forward(name),
+            Some(_) => Event::GiveUp(number),
+        }
+    }
+}
