@@ -22,6 +22,7 @@ to_run=(
 # shellcheck disable=SC2034
 to_test=(
   "sshd=openssh-server"
+  "ssh-agent=openssh-client"
   "fish=fish"
   "zsh=zsh"
   "dash=dash"

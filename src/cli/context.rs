@@ -35,7 +35,13 @@ impl Context {
         let env = Environment::read()?;
         let config = Config::read(&env.config)?;
         let registry = Registry::new(data_dir::open(&env.data)?);
-        let engine = Engine { registry, qemu: env.qemu.clone(), mirror: config.mirror.clone() };
+        let engine = Engine {
+            registry,
+            qemu: env.qemu.clone(),
+            mirror: config.mirror.clone(),
+            agent: env.agent.clone(),
+            keys: env.keys.clone(),
+        };
         Ok(Self { env, config, engine, terminal, progress: Progress::new(terminal) })
     }
 

@@ -2,6 +2,7 @@
 
 pub mod commands;
 pub mod config;
+pub mod confirm;
 pub mod context;
 pub mod each;
 pub mod failure;

@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::cli::commands::{
-    config, create, doctor, exec, image, info, logs, ls, restart, rm, shell, start, stop, up, wait,
+    adopt, config, create, doctor, exec, image, info, logs, ls, restart, rm, shell, start, stop, up, wait,
 };
 
 /// A fleet of named virtual machines on this workstation, so that coding agents can work at full permission
@@ -27,6 +27,8 @@ pub enum Command {
     Up(up::Args),
     /// Register VMs: names, hardware, ports. Makes no image and boots nothing unless --start
     Create(create::Args),
+    /// Register a machine that something else runs, to reach it like a VM
+    Adopt(adopt::Args),
     /// Start VMs and wait until they are ready
     Start(start::Args),
     /// Power VMs off; their files stay

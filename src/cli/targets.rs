@@ -61,6 +61,16 @@ impl Targets {
         self.resolve(ctx)
     }
 
+    /// Like [`Targets::require_names`], for what ai-vm does only to VMs that it runs. Of the machines that something else
+    /// runs only those are returned that were named: who says `--all` does not mean them.
+    pub fn require_own(&self, ctx: &Context, verb: &str) -> Result<Vec<VmName>, Failure> {
+        let mut entries = self.require(ctx, verb)?;
+        if self.names.is_empty() {
+            entries.retain(|entry| !entry.record.as_ref().is_ok_and(|record| record.guest.is_adopted()));
+        }
+        Ok(entries.into_iter().map(|entry| entry.name).collect())
+    }
+
     /// Like [`Targets::require`], for verbs that need no records.
     pub fn require_names(&self, ctx: &Context, verb: &str) -> Result<Vec<VmName>, Failure> {
         Ok(self.require(ctx, verb)?.into_iter().map(|entry| entry.name).collect())

@@ -18,6 +18,10 @@ pub struct Environment {
     pub qemu: Option<PathBuf>,
     /// The login name of the person at the keyboard, when the environment tells.
     pub user: Option<String>,
+    /// The socket of that person's SSH agent: `SSH_AUTH_SOCK`.
+    pub agent: Option<PathBuf>,
+    /// Where that person's SSH keys are by custom, whether they are there or not.
+    pub keys: Vec<PathBuf>,
 }
 
 /// The environment does not say where to keep things.
@@ -73,7 +77,12 @@ impl Environment {
             }
         };
         let user = set("USER").or_else(|| set("LOGNAME")).and_then(|name| name.into_string().ok());
-        Ok(Self { data, config, qemu: path("AI_VM_QEMU")?, user })
+        // As OpenSSH does, but RSA last.
+        let names = ["id_ed25519", "id_ecdsa", "id_rsa"];
+        let key = |name| below_home(&format!(".ssh/{name}")).ok();
+        let agent = set("SSH_AUTH_SOCK").map(PathBuf::from).filter(|path| path.is_absolute());
+        let keys = names.into_iter().filter_map(key).collect();
+        Ok(Self { data, config, qemu: path("AI_VM_QEMU")?, user, agent, keys })
     }
 }
 

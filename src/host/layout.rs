@@ -145,6 +145,8 @@ impl Identity {
     pub const HOST_KEY: &str = "identity/host_ed25519";
     /// The public key by which the guest's SSH server is recognised.
     pub const HOST_PUBLIC_KEY: &str = "identity/host_ed25519.pub";
+    /// The public key by which the SSH server of a machine is recognised that something else runs.
+    pub const ADOPTED_HOST_KEY: &str = "identity/host.pub";
     /// systemd's machine id.
     pub const MACHINE_ID: &str = "identity/machine-id";
 }

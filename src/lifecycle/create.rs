@@ -45,8 +45,8 @@ pub fn create(registry: &Registry, new: NewVm) -> Result<Record, LifecycleError>
         uuid: random::uuid4()?,
         created: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
         user: new.user,
-        hardware: new.hardware,
-        machine: MACHINE.to_owned(),
+        hardware: Some(new.hardware),
+        machine: Some(MACHINE.to_owned()),
         accel: new.accel,
         base: None,
         guest: new.guest,
@@ -65,5 +65,5 @@ pub fn create(registry: &Registry, new: NewVm) -> Result<Record, LifecycleError>
         ];
         contents.into_iter().try_for_each(|(file, text)| files::write_new(&dir.file(file), text.as_bytes()))
     };
-    Ok(registry.create(record, &new.ports, &Machine, prepare)?)
+    Ok(registry.create(record, Some(&new.ports), &Machine, prepare)?)
 }

@@ -12,7 +12,7 @@ use crate::qemu::disk::DiskError;
 use crate::qemu::launch::LaunchError;
 use crate::registry::error::RegistryError;
 use crate::registry::ports::ReserveError;
-use crate::ssh::connect::ConnectError;
+use crate::ssh::error::ConnectError;
 use crate::ssh::keys::KeyError;
 use crate::ssh::session::SessionError;
 use crate::vm::name::VmName;
@@ -91,6 +91,44 @@ pub enum LifecycleError {
         name: VmName,
         /// How long it was waited for.
         waited: Duration,
+    },
+    /// Something else runs it, so that this is not for ai-vm to do.
+    #[error("`{name}` is run by something else, so this does not apply to it")]
+    Adopted {
+        /// The machine.
+        name: VmName,
+    },
+    /// What something else runs has no image here.
+    #[error("a machine that something else runs has no image")]
+    NoImage,
+    /// A machine that something else runs cannot be logged in to.
+    #[error("`{name}` cannot be reached")]
+    Unreachable {
+        /// The machine.
+        name: VmName,
+        /// Why not.
+        #[source]
+        error: Box<ConnectError>,
+    },
+    /// A machine that something else runs was waited for in vain.
+    #[error("`{name}` could not be reached within {} s", waited.as_secs())]
+    NotReached {
+        /// The machine.
+        name: VmName,
+        /// How long it was waited for.
+        waited: Duration,
+        /// How the last attempt failed.
+        #[source]
+        last: Box<ConnectError>,
+    },
+    /// A machine was not taken into the registry, because it cannot be logged in to.
+    #[error("`{name}` is not adopted, because it cannot be logged in to")]
+    NotAdopted {
+        /// The name that it was to have.
+        name: VmName,
+        /// Why not.
+        #[source]
+        error: Box<ConnectError>,
     },
     /// There is no way to its SSH server.
     #[error("no SSH port is forwarded to `{name}`")]
@@ -175,7 +213,12 @@ impl Diagnostic for LifecycleError {
     fn kind(&self) -> Kind {
         match self {
             Self::Running { .. } | Self::Busy { .. } => Kind::Conflict,
-            Self::NotReady { .. } | Self::StillRuns { .. } | Self::WillNotStop { .. } => Kind::Timeout,
+            Self::Adopted { .. } | Self::NoImage => Kind::Usage,
+            Self::Unreachable { error, .. } | Self::NotAdopted { error, .. } => error.kind(),
+            Self::NotReady { .. }
+            | Self::NotReached { .. }
+            | Self::StillRuns { .. }
+            | Self::WillNotStop { .. } => Kind::Timeout,
             other => other.inner().map_or(Kind::Failed, Diagnostic::kind),
         }
     }
@@ -203,6 +246,31 @@ impl Diagnostic for LifecycleError {
                 format!("it goes on booting; wait longer: `ai-vm wait {name} --timeout 10m`"),
                 format!("see what it is doing: `ai-vm logs {name}`"),
             ],
+            Self::Adopted { name } => vec![
+                "start and stop it where it is run".to_owned(),
+                format!("or forget it, which leaves it as it is: `ai-vm rm {name}`"),
+            ],
+            Self::Unreachable { name, error } => match error.as_ref() {
+                ConnectError::WrongServer { .. } => vec![format!(
+                    "if it was set up anew, look up its key there, then: `ai-vm rm {name}` and adopt it again"
+                )],
+                ConnectError::Silent { .. } | ConnectError::Timeout { .. } | ConnectError::Broken { .. } => {
+                    vec![format!("`ai-vm wait {name}` waits until it answers")]
+                }
+                other => other.hints(),
+            },
+            Self::NotReached { last, .. } if matches!(**last, ConnectError::Refused { .. }) => last.hints(),
+            Self::NotReached { name, .. } => {
+                vec![format!("wait longer: `ai-vm wait {name} --timeout 10m`")]
+            }
+            Self::NotAdopted { error, .. } => {
+                let mut hints = match error.as_ref() {
+                    ConnectError::WrongServer { .. } => Vec::new(),
+                    other => other.hints(),
+                };
+                hints.push("adopt it all the same: add `--no-check`".to_owned());
+                hints
+            }
             Self::NoSshPort { name } => {
                 vec![format!("its record lacks a forward to guest port 22: `ai-vm info {name}`")]
             }

@@ -27,6 +27,7 @@ pub fn ensure(engine: &Engine, guest: &Guest, listener: &Listener) -> Result<Hel
     let say = |step: &str| listener(Event::Step(format!("making the image: {step}")));
     let waiting = |holder| listener(Event::Step(format!("waiting for {holder}, which is making the image")));
     let held = match guest {
+        Guest::Adopted(_) => return Err(LifecycleError::NoImage),
         Guest::Debian => {
             let options = debian::Options { mirror: engine.mirror.clone() };
             store::ensure(layout, &debian::image_id(), waiting, |dir| debian::build(dir, &options, say))?

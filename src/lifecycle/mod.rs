@@ -1,5 +1,6 @@
 //! The life of one VM: wires the rooms below. Says what happens by events and never prints.
 
+pub mod adopt;
 pub mod create;
 pub mod error;
 pub mod event;
@@ -26,4 +27,8 @@ pub struct Engine {
     pub qemu: Option<PathBuf>,
     /// The Debian mirror that images are made from, where the user names one.
     pub mirror: Option<String>,
+    /// The user's SSH agent, for machines that something else runs.
+    pub agent: Option<PathBuf>,
+    /// The user's own SSH keys, for the same.
+    pub keys: Vec<PathBuf>,
 }

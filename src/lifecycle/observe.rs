@@ -7,10 +7,11 @@ use tokio::task::JoinSet;
 use crate::host::layout::VmDir;
 use crate::host::lock;
 use crate::lifecycle::Engine;
-use crate::lifecycle::ready;
 use crate::lifecycle::run::Run;
+use crate::lifecycle::{adopt, ready};
 use crate::qemu::qmp;
 use crate::registry::store::Entry;
+use crate::vm::spec::Guest;
 use crate::vm::state::{self, Answer, Facts, State};
 
 /// How long a look may take to find out whether a guest has become ready, and how long that guest may stay silent.
@@ -30,10 +31,15 @@ pub struct Observed {
     pub run: Option<Run>,
 }
 
-/// Looks at VMs without asking any process: enough for those that are not alive. The others are returned apart.
+/// Looks at VMs without asking anybody: enough for those that are not alive. The others are returned apart, and so are
+/// the machines that something else runs.
 pub fn glance(engine: &Engine, entries: Vec<Entry>) -> (Vec<Observed>, Vec<Entry>) {
     let (mut still, mut alive) = (Vec::new(), Vec::new());
     for entry in entries {
+        if entry.record.as_ref().is_ok_and(|record| record.guest.is_adopted()) {
+            alive.push(entry);
+            continue;
+        }
         match lock::is_held(&engine.registry.dir(&entry.name).file(VmDir::RUN_LOCK)) {
             Ok(true) => alive.push(entry),
             Ok(false) => {
@@ -60,6 +66,12 @@ pub async fn look(engine: &Engine, alive: Vec<Entry>) -> Vec<Observed> {
 }
 
 async fn look_at(engine: &Engine, entry: Entry) -> Observed {
+    if let Ok(record) = &entry.record
+        && let Guest::Adopted(adopted) = &record.guest
+    {
+        let (state, problem) = adopt::look(engine, record, adopted).await;
+        return Observed { entry, state, problem, run: None };
+    }
     let dir = engine.registry.dir(&entry.name);
     let answer = qmp::status(&dir).await;
     let run = Run::read(&dir);

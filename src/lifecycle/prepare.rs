@@ -30,6 +30,9 @@ pub fn disk(
     image: &Image,
     new_disk: bool,
 ) -> Result<Record, LifecycleError> {
+    let Some(hardware) = record.hardware else {
+        return Err(LifecycleError::Adopted { name: record.name });
+    };
     let dir = engine.registry.dir(&record.name);
     let path = dir.file(VmDir::DISK);
     if record.base.is_some() && !new_disk {
@@ -45,7 +48,7 @@ pub fn disk(
         &path,
         Path::new(&relative(image, &image.manifest.disk)),
         image.manifest.format,
-        record.hardware.disk,
+        hardware.disk,
     )?;
     Ok(engine.registry.update(&record.name, |record, _| {
         record.base = Some(image.id.clone());

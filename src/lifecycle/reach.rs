@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::host::layout::{Layout, VmDir};
 use crate::host::lock;
@@ -26,6 +26,9 @@ pub struct Route {
     pub shared: bool,
 }
 
+/// How long a server that has let us in may take to begin with a program.
+const BEGIN: Duration = Duration::from_secs(30);
+
 /// Starts a program in a guest, waiting for it while it boots.
 pub async fn start(
     engine: &Engine,
@@ -37,7 +40,7 @@ pub async fn start(
 ) -> Result<Running, LifecycleError> {
     let patience = Patience::of(route.limit);
     if route.shared
-        && let Some(request) = request(engine, name, program, terminal)?
+        && let Some(request) = request(engine, name, patience, program, terminal)?
         // A holder that is sick leaves time to do without it.
         && let Ok(Some(remote)) =
             timeout(patience.left() / 2, holder(engine.registry.layout()).run(&request)).await
@@ -45,26 +48,36 @@ pub async fn start(
         return Ok(Running::Shared(remote));
     }
     let session = ready::session(engine, name, patience, listener).await?;
-    Ok(Running::on(session, program, terminal).await?)
+    let begin_by = patience.end().min(Instant::now() + BEGIN);
+    Ok(Running::on(session, program, terminal, begin_by).await?)
 }
 
 /// Describes what is wanted of the holder. Only of a guest that has been seen ready in this boot: while one boots there
-/// is more to be said than the holder can say.
+/// is more to be said than the holder can say. A machine that something else runs has no boots that we know of, but an
+/// identifier that no other has.
 fn request(
     engine: &Engine,
     name: &VmName,
+    patience: Patience,
     program: &Program,
     terminal: Option<&TerminalRequest>,
 ) -> Result<Option<Request>, LifecycleError> {
+    let record = engine.registry.get(name)?;
     let dir = engine.registry.dir(name);
-    let run = Run::read(&dir).filter(|run| run.is_ready(&dir));
-    let (Some(run), true) = (run, lock::is_held(&dir.file(VmDir::RUN_LOCK))?) else { return Ok(None) };
-    let target = ready::target(engine, &engine.registry.get(name)?)?;
+    let boot = if record.guest.is_adopted() {
+        record.uuid.clone()
+    } else {
+        let run = Run::read(&dir).filter(|run| run.is_ready(&dir));
+        let (Some(run), true) = (run, lock::is_held(&dir.file(VmDir::RUN_LOCK))?) else { return Ok(None) };
+        run.boot
+    };
+    let target = ready::target(engine, &record)?;
+    let limit = patience.left().min(BEGIN);
     let command = match program {
         Program::Command(command) => Some(command.clone()),
         Program::Shell => None,
     };
-    Ok(Some(Request { target, boot: run.boot, command, terminal: terminal.cloned() }))
+    Ok(Some(Request { target, boot, limit, command, terminal: terminal.cloned() }))
 }
 
 fn holder(layout: &Layout) -> Holder {

@@ -1,6 +1,6 @@
 //! Waits until a guest can be worked in: its own server answers, lets us in, and knows the marker of this boot.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout_at};
@@ -8,15 +8,18 @@ use tokio::time::{Instant, sleep, timeout_at};
 use crate::host::files;
 use crate::host::layout::{Identity, VmDir};
 use crate::host::lock;
-use crate::lifecycle::Engine;
 use crate::lifecycle::error::LifecycleError;
 use crate::lifecycle::event::{Event, Listener};
 use crate::lifecycle::run::Run;
+use crate::lifecycle::{Engine, adopt};
 use crate::qemu::launch::last_words;
 use crate::qemu::qmp;
 use crate::registry::record::Record;
-use crate::ssh::connect::{Session, Target, connect};
+use crate::ssh::connect::{Session, connect};
+use crate::ssh::target::{Login, Target};
+use crate::vm::endpoint::Endpoint;
 use crate::vm::name::VmName;
+use crate::vm::spec::Guest;
 use crate::vm::state::Answer;
 
 /// How long one login may take once the server has begun to speak; an emulated guest at its first breath is slow.
@@ -46,12 +49,28 @@ const READ_MARKER: &str = "cat /run/ai-vm/boot";
 pub struct Patience {
     begun: Instant,
     limit: Duration,
+    insists: bool,
 }
 
 impl Patience {
     /// Begins now.
     pub fn of(limit: Duration) -> Self {
-        Self { begun: Instant::now(), limit }
+        Self { begun: Instant::now(), limit, insists: false }
+    }
+
+    /// Also tries a machine that something else runs again and again, of which nobody says that it is coming up.
+    pub fn insisting(self) -> Self {
+        Self { insists: true, ..self }
+    }
+
+    /// Tells whether such a machine is tried again.
+    pub fn insists(&self) -> bool {
+        self.insists
+    }
+
+    /// Returns how long it is in all.
+    pub fn limit(&self) -> Duration {
+        self.limit
     }
 
     /// Returns when it ends.
@@ -67,16 +86,20 @@ impl Patience {
 
 /// Returns how to reach a VM's SSH server.
 pub fn target(engine: &Engine, record: &Record) -> Result<Target, LifecycleError> {
+    if let Guest::Adopted(adopted) = &record.guest {
+        return adopt::registered(engine, record, adopted);
+    }
     let forward = record.ssh().ok_or_else(|| LifecycleError::NoSshPort { name: record.name.clone() })?;
     let dir = engine.registry.dir(&record.name);
     let host_key = files::read_bounded(&dir.file(Identity::HOST_PUBLIC_KEY), MAX_KEY)?;
     // A server that listens everywhere is reached on loopback.
     let ip = if forward.bind.is_unspecified() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { forward.bind };
     Ok(Target {
-        address: SocketAddr::new(ip, forward.host.get()),
+        endpoint: Endpoint { host: ip.into(), port: forward.host },
         user: record.user.to_string(),
-        identity: dir.file(Identity::LOGIN_KEY),
+        login: Login::Key { file: dir.file(Identity::LOGIN_KEY), agent: None },
         host_key: String::from_utf8_lossy(&host_key).into_owned(),
+        accepts_early: true,
     })
 }
 
@@ -87,9 +110,12 @@ pub async fn session(
     patience: Patience,
     listener: &Listener,
 ) -> Result<Session, LifecycleError> {
+    let record = engine.registry.get(name)?;
+    if let Guest::Adopted(adopted) = &record.guest {
+        return adopt::session(engine, &record, adopted, patience, listener).await;
+    }
     let dir = engine.registry.dir(name);
     if !lock::is_held(&dir.file(VmDir::RUN_LOCK))? {
-        engine.registry.get(name)?;
         return Err(LifecycleError::Stopped { name: name.clone() });
     }
     if !Run::read(&dir).is_some_and(|run| run.is_ready(&dir)) {

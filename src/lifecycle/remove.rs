@@ -10,7 +10,8 @@ use crate::lifecycle::event::Listener;
 use crate::lifecycle::stop::stop;
 use crate::vm::name::VmName;
 
-/// Removes a VM. One that runs is refused, or killed first with `force`. Needs no record that can be read.
+/// Removes a VM. One that runs is refused, or killed first with `force`. Needs no record that can be read. A machine that
+/// something else runs is only forgotten.
 pub async fn remove(
     engine: &Engine,
     name: &VmName,
@@ -21,7 +22,8 @@ pub async fn remove(
     if !dir.path().exists() {
         return Err(engine.registry.not_found(name).into());
     }
-    if force {
+    let adopted = engine.registry.get(name).is_ok_and(|record| record.guest.is_adopted());
+    if force && !adopted {
         stop(engine, name, Duration::ZERO, true, listener).await?;
     }
     // Held until the directory is gone, so that nobody starts what is being removed.

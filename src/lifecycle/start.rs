@@ -32,7 +32,9 @@ pub async fn launch_vm(
     listener: &Listener,
 ) -> Result<(), LifecycleError> {
     // First of all that the VM exists: a lock file must not be what makes its directory look like one.
-    engine.registry.get(name)?;
+    if engine.registry.get(name)?.guest.is_adopted() {
+        return Err(LifecycleError::Adopted { name: name.clone() });
+    }
     let Some(mut run_lock) = lock::try_exclusive(&engine.registry.dir(name).file(VmDir::RUN_LOCK))? else {
         return Ok(());
     };
@@ -96,6 +98,9 @@ impl Prepared {
         let held = image::for_vm(engine, &record, listener)?;
         let record = prepare::disk(engine, record, &held.image, new_disk)?;
         let record = prepare::ports(engine, record, refused, listener)?;
+        let (Some(hardware), Some(machine)) = (record.hardware, &record.machine) else {
+            return Err(LifecycleError::Adopted { name: record.name });
+        };
         let verdict = decide(engine, &qemu, &record, listener)?;
         let run = Run::now(random::hex128()?, verdict.accel.name().to_owned());
         let identity = prepare::identity(&dir, &record, &run.boot)?;
@@ -105,9 +110,9 @@ impl Prepared {
         let machine = Machine {
             name: record.name.as_str(),
             uuid: &record.uuid,
-            machine: &record.machine,
+            machine,
             accel: verdict.accel,
-            hardware: record.hardware,
+            hardware,
             base: prepare::relative(&held.image, &held.image.manifest.disk),
             base_format: held.image.manifest.format,
             seed,

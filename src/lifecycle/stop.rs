@@ -35,6 +35,7 @@ pub async fn stop(
     if !dir.path().exists() {
         return Err(engine.registry.not_found(name).into());
     }
+    refuse_adopted(engine, name)?;
     if !is_alive(&dir)? {
         return Ok(());
     }
@@ -68,10 +69,19 @@ pub async fn wait_until_stopped(
     name: &VmName,
     limit: Duration,
 ) -> Result<(), LifecycleError> {
+    refuse_adopted(engine, name)?;
     if is_gone_by(&engine.registry.dir(name), Instant::now() + limit).await? {
         return Ok(());
     }
     Err(LifecycleError::StillRuns { name: name.clone(), waited: limit })
+}
+
+/// What something else runs is not stopped here, nor is it known when it has stopped.
+fn refuse_adopted(engine: &Engine, name: &VmName) -> Result<(), LifecycleError> {
+    match engine.registry.get(name) {
+        Ok(record) if record.guest.is_adopted() => Err(LifecycleError::Adopted { name: name.clone() }),
+        _ => Ok(()),
+    }
 }
 
 /// Presses the power button until the VM is gone; false at the deadline, or as soon as it cannot work.

@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::vm::label::Labels;
 use crate::vm::name::VmName;
 use crate::vm::port::{Forward, Port};
+use crate::vm::size::{CpuCount, DiskSize, MemorySize};
 use crate::vm::spec::{AcceleratorChoice, Guest, Hardware, UserName};
 
 /// The schema that this version writes. A record with a higher one is shown but never changed.
@@ -28,11 +29,13 @@ pub struct Record {
     pub created: String,
     /// The login name in the guest.
     pub user: UserName,
-    /// The hardware.
-    #[serde(flatten)]
-    pub hardware: Hardware,
-    /// QEMU's versioned machine type, fixed at creation so that a newer QEMU shows the guest the same machine.
-    pub machine: String,
+    /// The hardware; none of a machine that something else runs.
+    #[serde(flatten, deserialize_with = "all_or_none")]
+    pub hardware: Option<Hardware>,
+    /// QEMU's versioned machine type, fixed at creation so that a newer QEMU shows the guest the same machine. None of
+    /// a machine that something else runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<String>,
     /// The accelerator asked for.
     #[serde(default)]
     pub accel: AcceleratorChoice,
@@ -52,10 +55,38 @@ pub struct Record {
     pub unknown: toml::Table,
 }
 
+/// Reads hardware of which all keys are there, or none.
+fn all_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Hardware>, D::Error> {
+    #[derive(Deserialize)]
+    struct Keys {
+        ram_mib: Option<MemorySize>,
+        cpus: Option<CpuCount>,
+        disk_gib: Option<DiskSize>,
+    }
+    let missing = |key| Err(serde::de::Error::missing_field(key));
+    match Keys::deserialize(deserializer)? {
+        Keys { ram_mib: None, cpus: None, disk_gib: None } => Ok(None),
+        Keys { ram_mib: None, .. } => missing("ram_mib"),
+        Keys { cpus: None, .. } => missing("cpus"),
+        Keys { disk_gib: None, .. } => missing("disk_gib"),
+        Keys { ram_mib: Some(memory), cpus: Some(cpus), disk_gib: Some(disk) } => {
+            Ok(Some(Hardware { memory, cpus, disk }))
+        }
+    }
+}
+
 impl Record {
     /// Returns the forward that leads to the guest's SSH server.
     pub fn ssh(&self) -> Option<&Forward> {
         self.forwards.iter().find(|forward| forward.guest == Port::SSH)
+    }
+
+    /// Returns a key that the record of a VM must have and this one has not.
+    fn lacks(&self) -> Option<&'static str> {
+        if self.guest.is_adopted() {
+            return None;
+        }
+        self.hardware.map_or(Some("ram_mib"), |_| self.machine.is_none().then_some("machine"))
     }
 
     /// Returns the record as it is written to disk.
@@ -98,7 +129,13 @@ pub fn parse(content: &[u8], file: PathBuf, name: &VmName) -> Result<Record, Bro
             let reason = format!("the record is of `{}`, but its directory is `{name}`", record.name);
             Err(broken(key_line(text, "name"), reason, record.forwards.iter().map(|f| f.host).collect()))
         }
-        Ok(record) => Ok(record),
+        Ok(record) => match record.lacks() {
+            Some(key) => {
+                let ports = record.forwards.iter().map(|f| f.host).collect();
+                Err(broken(None, format!("missing field `{key}`"), ports))
+            }
+            None => Ok(record),
+        },
         Err(error) => {
             // A newer version may have changed anything but the meaning of `schema`.
             let loose = toml::from_str::<toml::Table>(text).unwrap_or_default();
@@ -179,6 +216,39 @@ forward = [{ host = 2222, guest = 22, auto = true, colour = "red" }]
         let again = read(&record.to_toml().unwrap()).unwrap();
         assert_eq!(again, record);
         assert_eq!(again.unknown["future"].as_str(), Some("kept"));
+    }
+
+    #[test]
+    fn a_machine_that_something_else_runs_has_no_hardware() {
+        let text = r#"
+schema = 1
+name = "web"
+uuid = "u"
+created = "2026-01-01T00:00:00Z"
+user = "root"
+future = "kept"
+guest = { family = "adopted", host = "::1", port = 2200, identity = "/k" }
+"#;
+        let record = read(text).unwrap();
+        assert_eq!((record.hardware, &record.machine, record.forwards.len()), (None, &None, 0));
+        let Guest::Adopted(adopted) = &record.guest else { panic!("{:?}", record.guest) };
+        assert_eq!(adopted.endpoint().to_string(), "[::1]:2200");
+        let written = record.to_toml().unwrap();
+        assert!(!written.contains("ram_mib") && written.contains("future = \"kept\""), "{written}");
+        assert_eq!(read(&written).unwrap(), record);
+        let bad = read(&text.replace("::1", "-oProxyCommand=x")).unwrap_err();
+        assert!(bad.reason.contains("not a host"), "{bad}");
+    }
+
+    #[test]
+    fn a_vm_has_all_of_its_hardware() {
+        for (key, line) in [("ram_mib", "ram_mib = 8192\n"), ("machine", "machine = \"pc-q35-7.2\"\n")] {
+            let broken = read(&GOOD.replace(line, "")).unwrap_err();
+            assert!(broken.reason.contains(&format!("missing field `{key}`")), "{broken}");
+            assert_eq!(broken.ports.len(), 1);
+        }
+        let none = GOOD.replace("ram_mib = 8192\ncpus = 2\ndisk_gib = 50\n", "");
+        assert!(read(&none).unwrap_err().reason.contains("missing field `ram_mib`"));
     }
 
     #[test]

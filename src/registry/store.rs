@@ -100,11 +100,11 @@ impl Registry {
     }
 
     /// Creates a VM: `prepare` fills its directory while nobody sees it, then ports are decided and the
-    /// directory appears under its name, complete.
+    /// directory appears under its name, complete. A machine that something else runs asks for no ports.
     pub fn create(
         &self,
         mut record: Record,
-        request: &PortRequest,
+        request: Option<&PortRequest>,
         probe: &dyn Probe,
         prepare: impl FnOnce(&VmDir) -> Result<(), FileError>,
     ) -> Result<Record, RegistryError> {
@@ -119,7 +119,9 @@ impl Registry {
         let dir = VmDir::at(staged.path());
         prepare(&dir)?;
         let _lock = self.lock()?;
-        record.forwards = ports::assign(request, &self.reserved()?, probe)?;
+        if let Some(request) = request {
+            record.forwards = ports::assign(request, &self.reserved()?, probe)?;
+        }
         files::write_new(&dir.file(VmDir::RECORD), encode(&record)?.as_bytes())?;
         staged.place(place.path()).map_err(|error| match error.source.kind() {
             io::ErrorKind::AlreadyExists => RegistryError::Exists { name },

@@ -21,12 +21,12 @@ fn draft(name: &str) -> Record {
         uuid: "u".to_owned(),
         created: "2026-01-01T00:00:00Z".to_owned(),
         user: "dev".parse().unwrap(),
-        hardware: Hardware {
+        hardware: Some(Hardware {
             memory: MemorySize::from_mib(1024).unwrap(),
             cpus: CpuCount::new(1).unwrap(),
             disk: DiskSize::from_gib(5).unwrap(),
-        },
-        machine: "pc-q35-7.2".to_owned(),
+        }),
+        machine: Some("pc-q35-7.2".to_owned()),
         accel: AcceleratorChoice::Auto,
         base: None,
         guest: Guest::Debian,
@@ -41,7 +41,7 @@ fn request() -> PortRequest {
 }
 
 fn create(registry: &Registry, name: &str) -> Result<Record, RegistryError> {
-    registry.create(draft(name), &request(), &Machine, |_| Ok(()))
+    registry.create(draft(name), Some(&request()), &Machine, |_| Ok(()))
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn created_listed_changed_removed() {
 fn a_failed_preparation_leaves_nothing() {
     let (_dir, registry) = registry();
     let full = |dir: &VmDir| Err(failed("write", dir.path())(io::ErrorKind::StorageFull.into()));
-    let error = registry.create(draft("web"), &request(), &Machine, full).unwrap_err();
+    let error = registry.create(draft("web"), Some(&request()), &Machine, full).unwrap_err();
     assert!(error.to_string().contains("cannot write"), "{error}");
     assert!(registry.list().unwrap().is_empty());
     assert_eq!(std::fs::read_dir(registry.layout().staging()).unwrap().count(), 0);

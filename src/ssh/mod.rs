@@ -2,11 +2,18 @@
 
 pub mod command;
 pub mod connect;
+pub mod error;
 pub mod exec;
+pub mod host_key;
 pub mod keys;
+mod login;
 pub mod mux;
+mod pinned;
 pub mod program;
 pub mod running;
+pub mod scan;
 pub mod session;
 mod signals;
 mod stdio;
+mod stream;
+pub mod target;

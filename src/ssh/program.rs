@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use russh::client::Msg;
-use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Sig};
+use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Error, Sig};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::ssh::command::{self, Encoded};
 use crate::ssh::connect::Session;
@@ -18,6 +18,9 @@ use crate::ssh::session::SessionError;
 /// How long output may stay away after the command has ended before it is taken to be complete. Only a process that
 /// the command left behind with its streams open makes this matter: without one the server says when all is said.
 const LINGER: Duration = Duration::from_secs(1);
+
+/// How many requests about a running program may wait for a connection that carries none at the moment.
+const REQUESTS: usize = 8;
 
 /// The exit code when the reader of our output went away, as the shell reports SIGPIPE.
 const PIPE_CLOSED: u8 = 141;
@@ -82,17 +85,20 @@ pub struct Streams<O, E> {
 /// A program that has been started, or a shell that waits for a command.
 pub struct Started {
     channel: Channel<Msg>,
+    /// When the server has to have said that it has begun.
+    begin_by: Instant,
 }
 
 impl Session {
-    /// Starts a program.
+    /// Asks the server to start a program. It has until the deadline to begin, which [`Started::pump`] sees to.
     pub async fn start(
         &self,
         program: &Program,
         terminal: Option<&TerminalRequest>,
+        begin_by: Instant,
     ) -> Result<Started, SessionError> {
         let lost = |error| SessionError::Lost(Some(error));
-        let channel = self.open().await?;
+        let channel = self.open(begin_by).await?;
         if let Some(TerminalRequest { term, columns, rows, locale }) = terminal {
             for (name, value) in locale {
                 channel.set_env(false, name, value).await.map_err(lost)?;
@@ -104,24 +110,30 @@ impl Session {
             Program::Shell => channel.request_shell(true).await,
         };
         asked.map_err(lost)?;
-        Ok(Started { channel })
+        Ok(Started { channel, begin_by })
     }
 
     /// Starts a shell that waits for [`Started::begin`].
-    pub async fn standby(&self) -> Result<Started, SessionError> {
-        let channel = self.open().await?;
+    pub async fn standby(&self, begin_by: Instant) -> Result<Started, SessionError> {
+        let channel = self.open(begin_by).await?;
         channel.exec(true, command::standby()).await.map_err(|error| SessionError::Lost(Some(error)))?;
-        Ok(Started { channel })
+        Ok(Started { channel, begin_by })
     }
 
-    async fn open(&self) -> Result<Channel<Msg>, SessionError> {
-        self.handle.channel_open_session().await.map_err(|error| SessionError::Refused(Some(error)))
+    /// Opens a channel. Nothing has run when that fails.
+    pub(super) async fn open(&self, deadline: Instant) -> Result<Channel<Msg>, SessionError> {
+        match timeout_at(deadline, self.handle.channel_open_session()).await {
+            Ok(Err(error @ Error::ChannelOpenFailure(_))) => Err(SessionError::Refused(Some(error))),
+            Ok(opened) => opened.map_err(|error| SessionError::Lost(Some(error))),
+            Err(_) => Err(SessionError::NotBegun),
+        }
     }
 }
 
 impl Started {
     /// Makes a shell that waits become a command.
-    pub async fn begin(&self, command: &Encoded) -> Result<(), SessionError> {
+    pub async fn begin(&mut self, command: &Encoded, begin_by: Instant) -> Result<(), SessionError> {
+        self.begin_by = begin_by;
         let line = format!("{}\n", command.script);
         self.channel.data_bytes(line).await.map_err(|error| SessionError::Lost(Some(error)))
     }
@@ -136,23 +148,23 @@ impl Started {
         let (mut reader, writer) = self.channel.split();
         let writer = Arc::new(writer);
         let feeding = tokio::spawn(feed(Arc::clone(&writer), stdin));
+        let (ask, requests) = mpsc::channel(REQUESTS);
+        let asking = tokio::spawn(pass_on(writer, requests));
         let result = {
-            let mut receiving = std::pin::pin!(receive(&mut reader, &mut stdout, &mut stderr));
+            let mut receiving = std::pin::pin!(receive(&mut reader, self.begin_by, &mut stdout, &mut stderr));
             loop {
                 tokio::select! {
                     end = &mut receiving => break end,
                     Some(control) = control.recv() => match control {
-                        // A connection that is gone shows in `receive`.
-                        Control::Signal(name) => { let _ = writer.signal(named(&name)).await; }
-                        Control::Resize { columns, rows } => {
-                            let _ = writer.window_change(columns, rows, 0, 0).await;
-                        }
                         Control::GiveUp(code) => break Ok(End::GivenUp(code)),
+                        // Where so many wait already, the connection is stuck: only giving up helps.
+                        request => { let _ = ask.try_send(request); }
                     },
                 }
             }
         };
         feeding.abort();
+        asking.abort();
         let (out, err) = (stdout.finish().await, stderr.finish().await);
         result.map(|end| end.given(&[out, err]))
     }
@@ -197,15 +209,38 @@ async fn feed(writer: Arc<ChannelWriteHalf<Msg>>, mut stdin: mpsc::Receiver<Byte
     let _ = writer.eof().await;
 }
 
+/// Passes requests on. A connection can be unable to take one while its output is not received, so this is not done
+/// between two receipts.
+async fn pass_on(writer: Arc<ChannelWriteHalf<Msg>>, mut requests: mpsc::Receiver<Control>) {
+    while let Some(request) = requests.recv().await {
+        // A connection that is gone shows in `receive`.
+        let _ = match request {
+            Control::Signal(name) => writer.signal(named(&name)).await,
+            Control::Resize { columns, rows } => writer.window_change(columns, rows, 0, 0).await,
+            Control::GiveUp(_) => Ok(()),
+        };
+    }
+}
+
 /// Receives output until the program has ended and everything has been said.
 async fn receive(
     reader: &mut ChannelReadHalf,
+    begin_by: Instant,
     stdout: &mut impl Sink,
     stderr: &mut impl Sink,
 ) -> Result<End, SessionError> {
+    let mut begun = false;
     let mut code = None;
     loop {
         let message = match code {
+            None if !begun => match timeout_at(begin_by, reader.wait()).await {
+                Ok(message) => {
+                    // The window can grow before the server has answered.
+                    begun = !matches!(message, Some(ChannelMsg::WindowAdjusted { .. }));
+                    message
+                }
+                Err(_) => return Err(SessionError::NotBegun),
+            },
             None => reader.wait().await,
             Some(code) => tokio::select! {
                 message = reader.wait() => message,

@@ -1,6 +1,7 @@
 //! A program that runs in a guest, by whichever connection.
 
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use crate::ssh::connect::Session;
 use crate::ssh::mux::client::Remote;
@@ -16,13 +17,14 @@ pub enum Running {
 }
 
 impl Running {
-    /// Starts a program on a connection of its own.
+    /// Starts a program on a connection of its own. The server has until the deadline to begin.
     pub async fn on(
         session: Session,
         program: &Program,
         terminal: Option<&TerminalRequest>,
+        begin_by: Instant,
     ) -> Result<Self, SessionError> {
-        let started = session.start(program, terminal).await?;
+        let started = session.start(program, terminal, begin_by).await?;
         Ok(Self::Own(session, started))
     }
 

@@ -28,6 +28,9 @@ pub enum SessionError {
     /// The server did not run it.
     #[error("the VM's SSH server refuses to run a command")]
     Refused(#[source] Option<russh::Error>),
+    /// The server did not begin to run it in time.
+    #[error("the VM's SSH server did not begin to run the command in time")]
+    NotBegun,
     /// No end in time.
     #[error("the command in the VM did not end in time")]
     Timeout,
@@ -42,7 +45,7 @@ pub enum SessionError {
 impl Diagnostic for SessionError {
     fn kind(&self) -> Kind {
         match self {
-            Self::Timeout => Kind::Timeout,
+            Self::NotBegun | Self::Timeout => Kind::Timeout,
             Self::TooLong(error) => error.kind(),
             Self::Lost(_) | Self::Refused(_) | Self::Terminal(_) => Kind::Failed,
         }
@@ -69,12 +72,11 @@ impl Session {
 
     /// Runs a command line as the user's login shell reads it and returns what it wrote.
     pub async fn capture(&self, line: &str, deadline: Instant) -> Result<Captured, SessionError> {
-        timeout_at(deadline, self.capture_whole(line)).await.unwrap_or(Err(SessionError::Timeout))
+        timeout_at(deadline, self.capture_whole(line, deadline)).await.unwrap_or(Err(SessionError::Timeout))
     }
 
-    async fn capture_whole(&self, line: &str) -> Result<Captured, SessionError> {
-        let mut channel =
-            self.handle.channel_open_session().await.map_err(|error| SessionError::Refused(Some(error)))?;
+    async fn capture_whole(&self, line: &str, deadline: Instant) -> Result<Captured, SessionError> {
+        let mut channel = self.open(deadline).await?;
         channel.exec(true, line).await.map_err(|error| SessionError::Lost(Some(error)))?;
         let mut captured = Captured::default();
         let mut closed = false;

@@ -2,6 +2,7 @@
 //! calling it.
 
 pub mod capacity;
+pub mod endpoint;
 pub mod label;
 pub mod name;
 pub mod port;

@@ -7,6 +7,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::{Diagnostic, Kind};
+use crate::vm::endpoint::{Endpoint, HostName};
+use crate::vm::port::Port;
 use crate::vm::size::{CpuCount, DiskSize, MemorySize};
 
 /// The hardware a guest sees.
@@ -36,6 +38,36 @@ pub enum Guest {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         sha256: Option<String>,
     },
+    /// Whatever runs on a machine that ai-vm does not run, and only reaches.
+    Adopted(Adopted),
+}
+
+/// A machine that something else runs: where it is reached, and by which key. The login name is the record's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Adopted {
+    /// Its host.
+    pub host: HostName,
+    /// The port of its SSH server.
+    #[serde(default = "ssh_port", skip_serializing_if = "is_ssh_port")]
+    pub port: Port,
+    /// The only private key to log in with, an absolute path. Without one it is whatever the user has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<PathBuf>,
+}
+
+impl Adopted {
+    /// Returns where its SSH server listens.
+    pub fn endpoint(&self) -> Endpoint {
+        Endpoint { host: self.host.clone(), port: self.port }
+    }
+}
+
+const fn ssh_port() -> Port {
+    Port::SSH
+}
+
+fn is_ssh_port(port: &Port) -> bool {
+    *port == Port::SSH
 }
 
 impl Guest {
@@ -63,7 +95,13 @@ impl Guest {
         match self {
             Self::Debian => "debian",
             Self::Image { .. } => "image",
+            Self::Adopted(_) => "adopted",
         }
+    }
+
+    /// Tells whether something else than ai-vm runs it.
+    pub const fn is_adopted(&self) -> bool {
+        matches!(self, Self::Adopted(_))
     }
 }
 
@@ -225,8 +263,8 @@ pub enum SpecError {
         /// What was given, escaped.
         given: String,
     },
-    /// An image path that cannot be kept in a record.
-    #[error("the image path `{}` is not valid UTF-8", path.display())]
+    /// A path that cannot be kept in a record.
+    #[error("the path `{}` is not valid UTF-8", path.display())]
     Path {
         /// What was given.
         path: PathBuf,

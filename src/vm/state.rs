@@ -18,6 +18,8 @@ pub enum State {
     Paused,
     /// QEMU lives but does not answer.
     Unresponsive,
+    /// Something else runs it, and its SSH server does not let us in at this moment.
+    Unreachable,
     /// Its record cannot be used, or QEMU cannot go on with it.
     Broken,
 }
@@ -37,6 +39,7 @@ impl fmt::Display for State {
             Self::Running => "running",
             Self::Paused => "paused",
             Self::Unresponsive => "unresponsive",
+            Self::Unreachable => "unreachable",
             Self::Broken => "broken",
         })
     }

@@ -13,6 +13,7 @@ mod pty;
 #[path = "../support/sshd.rs"]
 mod sshd;
 
+mod adopted;
 mod broken_records;
 mod command_line;
 mod crash;

@@ -5,7 +5,7 @@
 
 use std::io::Write;
 use std::net::{Ipv4Addr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ pub struct Guest {
     pub home: Home,
     pub port: u16,
     dir: PathBuf,
-    server: Option<Child>,
+    pub server: Option<Server>,
 }
 
 impl Guest {
@@ -61,68 +61,91 @@ impl Guest {
     }
 
     fn start_server(&mut self, settings: &str) {
-        // The server wants its empty directory when it runs as root.
-        let _ = std::fs::create_dir_all("/run/sshd");
-        let config = self.home.dir().join("sshd_config");
-        let mut file = std::fs::File::create(&config).unwrap();
         let (key, login) = (self.file(Identity::HOST_KEY), self.file(Identity::LOGIN_PUBLIC_KEY));
-        write!(
-            file,
-            "ListenAddress 127.0.0.1:{}\nHostKey {}\nAuthorizedKeysFile {}\nStrictModes no\nPidFile none\n\
-             UsePAM no\nPermitRootLogin prohibit-password\nMaxStartups 200\nMaxSessions 100\nLogLevel VERBOSE\n\
-             AcceptEnv LANG LC_*\nSetEnv HOME={}\n{settings}\n",
-            self.port,
-            key.display(),
-            login.display(),
-            // What the developer's own profiles do is not to be seen.
-            self.home.dir().display(),
-        )
-        .unwrap();
-        let program =
-            ["/usr/sbin/sshd", "/usr/bin/sshd"].into_iter().find(|path| PathBuf::from(path).exists());
-        let program = program.unwrap_or_else(|| panic!("no sshd: install openssh-server"));
-        let mut command = Command::new(program);
-        command.args(["-D", "-f"]).arg(&config).arg("-E").arg(self.server_log());
-        self.server = Some(command.stdin(Stdio::null()).spawn().unwrap());
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_err() {
-            assert!(Instant::now() < deadline, "sshd does not listen: {}", self.server_says());
-            std::thread::sleep(Duration::from_millis(10));
-        }
-    }
-
-    fn server_log(&self) -> PathBuf {
-        self.home.dir().join("sshd.log")
+        self.server = Some(Server::start(self.home.dir(), self.port, &key, &login, settings));
     }
 
     /// What the server has written to its log.
     pub fn server_says(&self) -> String {
-        std::fs::read_to_string(self.server_log()).unwrap_or_default()
+        self.server.as_ref().map(Server::says).unwrap_or_default()
     }
 
     /// Ends the server and the processes that serve connections, as if the guest had lost its power.
     pub fn pull_the_plug(&mut self) {
-        let Some(mut server) = self.server.take() else { return };
-        // Parents first: no process may live to tell of its child's end.
-        for pid in [vec![server.id()], descendants(server.id())].concat() {
-            let _ = Command::new("kill").args(["-9", &pid.to_string()]).stderr(Stdio::null()).status();
-        }
-        let _ = server.kill();
-        let _ = server.wait();
+        self.server = None;
     }
 }
 
 impl Drop for Guest {
     fn drop(&mut self) {
-        self.pull_the_plug();
         if let Some(holder) = detached::find_by_stdin(&self.file(VmDir::RUN_LOCK)) {
             let _ = holder.kill();
         }
     }
 }
 
+/// A server on a port of this machine. Dropped, it is ended with everything that it has started.
+pub struct Server {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Server {
+    /// Starts a server with a host key of its own, which lets in whom the file `authorized` says. Its files lie in
+    /// `dir`, which is also the home directory of whoever logs in. `settings` are further lines of its configuration.
+    pub fn start(dir: &Path, port: u16, host_key: &Path, authorized: &Path, settings: &str) -> Self {
+        // The server wants its empty directory when it runs as root.
+        let _ = std::fs::create_dir_all("/run/sshd");
+        let (config, log) = (dir.join(format!("sshd_config.{port}")), dir.join(format!("sshd.{port}.log")));
+        let mut file = std::fs::File::create(&config).unwrap();
+        write!(
+            file,
+            "ListenAddress 127.0.0.1:{port}\nHostKey {}\nAuthorizedKeysFile {}\nStrictModes no\nPidFile none\n\
+             UsePAM no\nPermitRootLogin prohibit-password\nMaxStartups 200\nMaxSessions 100\nLogLevel VERBOSE\n\
+             AcceptEnv LANG LC_*\nSetEnv HOME={}\n{settings}\n",
+            host_key.display(),
+            authorized.display(),
+            // What the developer's own profiles do is not to be seen.
+            dir.display(),
+        )
+        .unwrap();
+        let program =
+            ["/usr/sbin/sshd", "/usr/bin/sshd"].into_iter().find(|path| PathBuf::from(path).exists());
+        let program = program.unwrap_or_else(|| panic!("no sshd: install openssh-server"));
+        let mut command = Command::new(program);
+        command.args(["-D", "-f"]).arg(&config).arg("-E").arg(&log);
+        let server = Self { child: command.stdin(Stdio::null()).spawn().unwrap(), log };
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
+            assert!(Instant::now() < deadline, "sshd does not listen: {}", server.says());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        server
+    }
+
+    /// What it has written to its log.
+    pub fn says(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Sends a signal to it and to everything that it has started, parents first: no process may live to tell of its
+    /// child's end.
+    pub fn signal(&self, name: &str) {
+        for pid in [vec![self.child.id()], descendants(self.child.id())].concat() {
+            let _ = Command::new("kill").args(["-s", name, &pid.to_string()]).stderr(Stdio::null()).status();
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.signal("KILL");
+        let _ = self.child.wait();
+    }
+}
+
 /// The name of the user who runs the tests.
-fn whoami() -> String {
+pub fn whoami() -> String {
     let output = Command::new("id").arg("-un").output().unwrap();
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }

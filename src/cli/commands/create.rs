@@ -13,6 +13,7 @@ use crate::lifecycle::create;
 use crate::registry::record::Record;
 use crate::vm::name::VmName;
 use crate::vm::port::loopback;
+use crate::vm::spec::Hardware;
 
 /// Arguments of `create`.
 #[derive(Debug, clap::Args)]
@@ -55,13 +56,8 @@ pub fn register(ctx: &Context, name: VmName, spec: &SpecArgs) -> Result<Record, 
 /// Says on one line what a VM has been given.
 pub fn describe(record: &Record) -> String {
     let ports: Vec<String> = record.forwards.iter().map(|f| format!("{}->{}", f.host, f.guest)).collect();
-    let hardware = &record.hardware;
-    format!(
-        "{}: created, {} memory, {} CPUs, {} disk, ports {}",
-        record.name,
-        hardware.memory,
-        hardware.cpus,
-        hardware.disk,
-        ports.join(" ")
-    )
+    let hardware = record
+        .hardware
+        .map(|Hardware { memory, cpus, disk }| format!("{memory} memory, {cpus} CPUs, {disk} disk, "));
+    format!("{}: created, {}ports {}", record.name, hardware.unwrap_or_default(), ports.join(" "))
 }

@@ -8,11 +8,16 @@ use crate::cli::commands::summary::{PortSummary, Summary};
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::cli::targets::Targets;
-use crate::host::detached;
-use crate::host::layout::VmDir;
+use crate::host::layout::{Identity, VmDir};
+use crate::host::{detached, files};
 use crate::lifecycle::observe::Observed;
+use crate::ssh::host_key::HostKey;
 use crate::ui::filter;
+use crate::vm::name::VmName;
 use crate::vm::spec::{AcceleratorChoice, Guest, UserName};
+
+/// The largest key file that is read, in bytes.
+const MAX_KEY: u64 = 16 * 1024;
 
 /// Arguments of `info`.
 #[derive(Debug, clap::Args)]
@@ -36,6 +41,10 @@ struct Details {
     accel: Option<AcceleratorChoice>,
     image: Option<String>,
     source: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host_key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    identity: Option<PathBuf>,
     started: Option<String>,
     running_accel: Option<String>,
     pid: Option<u32>,
@@ -57,6 +66,11 @@ pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
 
 fn details(ctx: &Context, vm: &Observed) -> Details {
     let record = vm.entry.record.as_ref().ok();
+    let own = record.filter(|record| !record.guest.is_adopted());
+    let adopted = record.and_then(|record| match &record.guest {
+        Guest::Adopted(adopted) => Some(adopted),
+        Guest::Debian | Guest::Image { .. } => None,
+    });
     let run_lock = ctx.registry().dir(&vm.entry.name).file(VmDir::RUN_LOCK);
     Details {
         summary: Summary::from(vm),
@@ -66,14 +80,24 @@ fn details(ctx: &Context, vm: &Observed) -> Details {
         running_accel: vm.run.as_ref().map(|run| run.accel.clone()),
         pid: vm.run.as_ref().and_then(|_| detached::find_by_stdin(&run_lock)).map(|process| process.pid),
         uuid: record.map(|record| record.uuid.clone()),
-        machine: record.map(|record| record.machine.clone()),
-        accel: record.map(|record| record.accel),
+        machine: record.and_then(|record| record.machine.clone()),
+        accel: own.map(|record| record.accel),
         image: record.and_then(|record| record.base.clone()),
+        host_key: adopted.and_then(|_| pinned(ctx, &vm.entry.name)),
+        identity: adopted.and_then(|adopted| adopted.identity.clone()),
         source: record.and_then(|record| match &record.guest {
-            Guest::Debian => None,
+            Guest::Debian | Guest::Adopted(_) => None,
             Guest::Image { source, .. } => Some(source.clone()),
         }),
     }
+}
+
+/// Reads the fingerprint of the key that a machine has to show which something else runs.
+fn pinned(ctx: &Context, name: &VmName) -> Option<String> {
+    let file = ctx.registry().dir(name).file(Identity::ADOPTED_HOST_KEY);
+    let text = files::read_bounded(&file, MAX_KEY).ok()?;
+    let key: HostKey = std::str::from_utf8(&text).ok()?.parse().ok()?;
+    Some(format!("{} {}", key.algorithm(), key.fingerprint()))
 }
 
 /// Lays the details out as `key: value` lines. Keys without a value are left away.
@@ -88,6 +112,9 @@ fn text(vm: &Details) -> String {
         ("guest", summary.guest.map(str::to_owned)),
         ("source", vm.source.clone()),
         ("image", vm.image.clone()),
+        ("address", summary.address.clone()),
+        ("host key", vm.host_key.clone()),
+        ("identity", vm.identity.as_ref().map(|path| path.display().to_string())),
         ("user", vm.user.as_ref().map(UserName::to_string)),
         ("memory", summary.ram_mib.map(|mib| format!("{mib} MiB"))),
         ("cpus", summary.cpus.map(|cpus| cpus.to_string())),

@@ -12,6 +12,7 @@ use crate::cli::values::value;
 use crate::host::files::{FileError, failed};
 use crate::host::layout::VmDir;
 use crate::host::lock;
+use crate::lifecycle::error::LifecycleError;
 use crate::ui::filter;
 use crate::vm::name::VmName;
 
@@ -49,6 +50,9 @@ pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
     let dir = ctx.registry().dir(&args.name);
     if !dir.path().exists() {
         return Err(ctx.registry().not_found(&args.name).into());
+    }
+    if ctx.registry().get(&args.name).is_ok_and(|record| record.guest.is_adopted()) {
+        return Err(LifecycleError::Adopted { name: args.name.clone() }.into());
     }
     let path = dir.file(match (args.qemu, args.earlier) {
         (false, false) => VmDir::CONSOLE_LOG,

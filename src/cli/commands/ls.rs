@@ -53,7 +53,7 @@ fn as_table(ctx: &Context, vms: &[Summary]) -> String {
             or_dash(vm.cpus),
             vm.ram_mib.map_or_else(|| "-".to_owned(), memory),
             vm.disk_gib.map_or_else(|| "-".to_owned(), |gib| format!("{gib}gb")),
-            or_dash(vm.ssh_port),
+            vm.address.clone().unwrap_or_else(|| or_dash(vm.ssh_port)),
             ports(vm),
         ];
         row.extend(with_labels.then(|| {

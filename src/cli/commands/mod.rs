@@ -1,5 +1,6 @@
 //! One file a verb: its arguments and what it does.
 
+pub mod adopt;
 pub mod config;
 pub mod create;
 pub mod doctor;
@@ -31,6 +32,7 @@ pub fn run(command: Command, terminal: Terminal) -> Result<u8, Failure> {
     }
     let ctx = Context::open(terminal)?;
     match command {
+        Command::Adopt(args) => adopt::run(&ctx, args),
         Command::Create(args) => create::run(&ctx, args),
         Command::Up(args) => up::run(&ctx, args),
         Command::Start(args) => start::run(&ctx, &args),

@@ -1,7 +1,6 @@
 //! `ai-vm rm`: removes VMs with their disks.
 
-use std::io::Write;
-
+use crate::cli::confirm::confirm;
 use crate::cli::context::Context;
 use crate::cli::each::each;
 use crate::cli::failure::{Failure, UsageError};
@@ -27,28 +26,24 @@ pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
     let names = args.targets.require_names(ctx, "rm")?;
     if args.targets.names.is_empty() && !args.yes && !names.is_empty() {
         let list = names.iter().map(VmName::as_str).collect::<Vec<_>>().join(" ");
-        confirm(ctx, &list)?;
+        sure(ctx, &list)?;
     }
     let force = args.force;
     each(ctx, names, |vm| async move {
+        let adopted = vm.engine.registry.get(&vm.name).is_ok_and(|record| record.guest.is_adopted());
         remove(&vm.engine, &vm.name, force, &vm.listener).await?;
-        Ok("removed".to_owned())
+        Ok(if adopted { "forgotten; the machine itself goes on" } else { "removed" }.to_owned())
     })
 }
 
 /// Asks on a terminal; elsewhere nobody can answer, so the flag has to be given.
-fn confirm(ctx: &Context, list: &str) -> Result<(), Failure> {
-    if !ctx.terminal.interactive {
-        let hint = "add `--yes`".to_owned();
-        return Err(UsageError { message: format!("this would remove {list}"), hint }.into());
-    }
-    let mut stderr = std::io::stderr();
-    // A question that cannot be shown is answered by nobody.
-    let _ = write!(stderr, "Remove {list} with all their files? [y/N] ").and_then(|()| stderr.flush());
-    let mut answer = String::new();
-    let read = std::io::stdin().read_line(&mut answer);
-    match read {
-        Ok(_) if matches!(answer.trim(), "y" | "Y" | "yes") => Ok(()),
-        _ => Err(Failure::Shown(1)),
+fn sure(ctx: &Context, list: &str) -> Result<(), Failure> {
+    match confirm(ctx, &format!("Remove {list} with all their files?")) {
+        Some(true) => Ok(()),
+        Some(false) => Err(Failure::Shown(1)),
+        None => {
+            let hint = "add `--yes`".to_owned();
+            Err(UsageError { message: format!("this would remove {list}"), hint }.into())
+        }
     }
 }

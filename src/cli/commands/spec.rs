@@ -64,22 +64,22 @@ pub struct SpecArgs {
 impl SpecArgs {
     /// Names what was asked for that an existing VM has otherwise.
     pub fn differences(&self, record: &Record) -> Vec<&'static str> {
-        fn differs<T: PartialEq>(asked: Option<&T>, has: &T) -> bool {
-            asked.is_some_and(|asked| asked != has)
+        fn differs<T: PartialEq>(asked: Option<&T>, has: Option<&T>) -> bool {
+            asked.is_some() && asked != has
         }
-        let hardware = &record.hardware;
+        let hardware = record.hardware.as_ref();
         let fixed = |port: &ForwardRequest| match port.host {
             HostPort::Fixed(host) => record.forwards.iter().any(|f| (f.host, f.guest) == (host, port.guest)),
             HostPort::Auto => record.forwards.iter().any(|f| f.guest == port.guest),
         };
         let guest = self.guest.is_some() || self.image.is_some();
         let checks = [
-            ("memory", differs(self.ram.as_ref(), &hardware.memory)),
-            ("processors", differs(self.cpu.as_ref(), &hardware.cpus)),
-            ("disk", differs(self.storage.as_ref(), &hardware.disk)),
+            ("memory", differs(self.ram.as_ref(), hardware.map(|has| &has.memory))),
+            ("processors", differs(self.cpu.as_ref(), hardware.map(|has| &has.cpus))),
+            ("disk", differs(self.storage.as_ref(), hardware.map(|has| &has.disk))),
             ("guest", guest && self.guest().ok().as_ref() != Some(&record.guest)),
-            ("user", differs(self.user.as_ref(), &record.user)),
-            ("accelerator", differs(self.accel.as_ref(), &record.accel)),
+            ("user", differs(self.user.as_ref(), Some(&record.user))),
+            ("accelerator", differs(self.accel.as_ref(), Some(&record.accel))),
             ("ports", !self.port.iter().all(fixed)),
             ("SSH port", self.ssh_port.is_some_and(|port| record.ssh().map(|f| f.host) != Some(port))),
             ("labels", !self.labels.iter().all(|label| label.matches(&record.labels))),

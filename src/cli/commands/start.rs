@@ -29,7 +29,7 @@ pub struct Args {
 
 /// Starts the VMs that are named, all at the same time.
 pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
-    let names = args.targets.require_names(ctx, "start")?;
+    let names = args.targets.require_own(ctx, "start")?;
     let (no_wait, new_disk, timeout) = (args.no_wait, args.new_disk, args.timeout);
     if no_wait {
         return each(ctx, names, |vm| async move {

@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::lifecycle::observe::Observed;
 use crate::vm::name::VmName;
 use crate::vm::port::{Forward, Port, loopback};
+use crate::vm::spec::Guest;
 use crate::vm::state::State;
 
 /// A VM as `ls --json` shows it. Keys are only ever added. Those that a broken record does not tell are null.
@@ -19,6 +20,9 @@ pub struct Summary {
     pub state: State,
     /// The guest family.
     pub guest: Option<&'static str>,
+    /// Where the SSH server of a machine listens that something else runs, as `HOST:PORT`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
     /// Memory in MiB.
     pub ram_mib: Option<u64>,
     /// Processors.
@@ -52,15 +56,20 @@ pub struct PortSummary {
 impl From<&Observed> for Summary {
     fn from(vm: &Observed) -> Self {
         let record = vm.entry.record.as_ref().ok();
+        let hardware = record.and_then(|record| record.hardware);
         let forwards = record.map(|record| record.forwards.as_slice()).unwrap_or_default();
         let port = |f: &Forward| PortSummary { host: f.host, guest: f.guest, bind: f.bind };
         Self {
             name: vm.entry.name.clone(),
             state: vm.state,
             guest: record.map(|record| record.guest.family()),
-            ram_mib: record.map(|record| record.hardware.memory.mib()),
-            cpus: record.map(|record| record.hardware.cpus.get()),
-            disk_gib: record.map(|record| record.hardware.disk.gib()),
+            address: record.and_then(|record| match &record.guest {
+                Guest::Adopted(adopted) => Some(adopted.endpoint().to_string()),
+                Guest::Debian | Guest::Image { .. } => None,
+            }),
+            ram_mib: hardware.map(|hardware| hardware.memory.mib()),
+            cpus: hardware.map(|hardware| hardware.cpus.get()),
+            disk_gib: hardware.map(|hardware| hardware.disk.gib()),
             ssh_port: record.and_then(|record| record.ssh()).map(|forward| forward.host),
             ports: forwards.iter().map(port).collect(),
             labels: record.map(|record| record.labels.clone()).unwrap_or_default(),

@@ -25,7 +25,10 @@ pub struct Args {
 
 /// Waits for the VMs that are named, for all at the same time.
 pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
-    let names = args.targets.require_names(ctx, "wait")?;
+    let names = match args.stopped {
+        true => args.targets.require_own(ctx, "wait")?,
+        false => args.targets.require_names(ctx, "wait")?,
+    };
     let (timeout, stopped) = (args.timeout, args.stopped);
     each(ctx, names, |vm| async move {
         let begun = Instant::now();
@@ -33,7 +36,7 @@ pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
             stop::wait_until_stopped(&vm.engine, &vm.name, timeout).await?;
             return Ok("stopped".to_owned());
         }
-        ready::session(&vm.engine, &vm.name, Patience::of(timeout), &vm.listener).await?;
+        ready::session(&vm.engine, &vm.name, Patience::of(timeout).insisting(), &vm.listener).await?;
         Ok(format!("ready, after {:.1} s", begun.elapsed().as_secs_f64()))
     })
 }

@@ -129,6 +129,7 @@ impl Remote {
                 match hear.next().await {
                     Some(Reply::Ended(code)) => Ok(code),
                     Some(Reply::Refused) => Err(SessionError::Refused(None)),
+                    Some(Reply::NotBegun) => Err(SessionError::NotBegun),
                     _ => Err(SessionError::Lost(None)),
                 }
             };

@@ -33,6 +33,9 @@ const REQUEST: Duration = Duration::from_secs(2);
 const LOGIN: Duration = Duration::from_secs(20);
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long the server may take to begin with the shell that waits.
+const STANDBY: Duration = Duration::from_secs(10);
+
 /// How long a connection that was not in use may take for a sign of life.
 const PING: Duration = Duration::from_secs(2);
 
@@ -91,20 +94,22 @@ async fn lend(mut stream: UnixStream, pool: &Pool) -> io::Result<()> {
     // Without a connection the command connects by itself, and tells why it cannot.
     let Some((session, standby)) = connection(pool, &key).await else { return Ok(()) };
     wire::say(&mut answer, &Reply::Accepted).await?;
-    let ended = match begin(&session, standby, request).await {
+    let begin_by = Instant::now() + request.limit;
+    let ended = match begin(&session, standby, request, begin_by).await {
         Ok(started) => carry(started, pipes, Listener::new(hear)).await,
         Err(error) => Err(error),
     };
     match ended {
         Ok(End::Closed(code)) => {
             tell(&mut answer, Reply::Ended(code)).await;
-            if let Ok(standby) = session.standby().await {
+            if let Ok(standby) = session.standby(Instant::now() + STANDBY).await {
                 pool.put(key, Idle::now(session, standby));
             }
         }
         // What else is on this connection must not be in the way of others.
         Ok(end) => tell(&mut answer, Reply::Ended(end.code())).await,
         Err(SessionError::Refused(_)) => tell(&mut answer, Reply::Refused).await,
+        Err(SessionError::NotBegun) => tell(&mut answer, Reply::NotBegun).await,
         Err(_) => tell(&mut answer, Reply::Lost).await,
     }
     Ok(())
@@ -131,15 +136,16 @@ async fn begin(
     session: &Session,
     standby: Option<Started>,
     request: Request,
+    begin_by: Instant,
 ) -> Result<Started, SessionError> {
     match (request.command, standby) {
-        (Some(command), Some(standby)) if request.terminal.is_none() => {
-            standby.begin(&command).await?;
+        (Some(command), Some(mut standby)) if request.terminal.is_none() => {
+            standby.begin(&command, begin_by).await?;
             Ok(standby)
         }
         (command, _) => {
             let program = command.map_or(Program::Shell, Program::Command);
-            session.start(&program, request.terminal.as_ref()).await
+            session.start(&program, request.terminal.as_ref(), begin_by).await
         }
     }
 }

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::ssh::connect::{Session, Target};
+use crate::ssh::connect::Session;
 use crate::ssh::program::Started;
+use crate::ssh::target::Target;
 
 /// How long a connection is kept that nobody uses.
 const KEEP: Duration = Duration::from_secs(120);

@@ -4,6 +4,7 @@ use std::io::{self, IoSlice, IoSliceMut, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream as BlockingStream;
+use std::time::Duration;
 
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
@@ -16,11 +17,11 @@ use tokio::net::UnixStream;
 use tokio::net::unix::OwnedReadHalf;
 
 use crate::ssh::command::Encoded;
-use crate::ssh::connect::Target;
 use crate::ssh::program::TerminalRequest;
+use crate::ssh::target::Target;
 
 /// Part of the socket's name: a holder of another version is never asked.
-pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "-1");
+pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "-2");
 
 /// The longest request in bytes. A command line has 128 KiB at most, and comes twice.
 const MAX_REQUEST: usize = 1 << 20;
@@ -35,6 +36,8 @@ pub struct Request {
     pub target: Target,
     /// The marker of the boot that the program is for.
     pub boot: String,
+    /// How long the program may take to begin.
+    pub limit: Duration,
     /// The command; none for the user's login shell.
     pub command: Option<Encoded>,
     /// The terminal that it gets.
@@ -54,6 +57,8 @@ pub enum Reply {
     Lost,
     /// The server refused to run it.
     Refused,
+    /// The server did not begin to run it in time.
+    NotBegun,
 }
 
 /// Sends a request with its pipes.
