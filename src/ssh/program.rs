@@ -229,7 +229,7 @@ async fn receive(
     stdout: &mut impl Sink,
     stderr: &mut impl Sink,
 ) -> Result<End, SessionError> {
-    let mut begun = false;
+    let (mut begun, mut complete) = (false, false);
     let mut code = None;
     loop {
         let message = match code {
@@ -262,9 +262,10 @@ async fn receive(
             }
             Some(ChannelMsg::ExitSignal { signal_name, .. }) => code = Some(128 + number(&signal_name)),
             Some(ChannelMsg::Failure) => return Err(SessionError::Refused(None)),
-            Some(ChannelMsg::Close) | None => {
-                return code.map(End::Closed).ok_or(SessionError::Lost(None));
-            }
+            Some(ChannelMsg::Eof) => complete = true,
+            Some(ChannelMsg::Close) => return code.map(End::Closed).ok_or(SessionError::Lost(None)),
+            // The connection is gone. A status without everything that was written before it is not to be trusted.
+            None => return code.filter(|_| complete).map(End::Closed).ok_or(SessionError::Lost(None)),
             Some(_) => {}
         }
     }

@@ -142,8 +142,9 @@ impl Remote {
                 let (mut answer, mut reading) = (std::pin::pin!(answer), std::pin::pin!(reading));
                 tokio::select! {
                     code = &mut answer => {
-                        let code = code?;
-                        Ok(if reading.await { End::Closed(code) } else { End::ReaderGone })
+                        // What came before the end is in the pipes, also when the end is a bad one.
+                        let read = reading.await;
+                        code.map(|code| if read { End::Closed(code) } else { End::ReaderGone })
                     }
                     read = &mut reading => {
                         if !read { return Ok(End::ReaderGone); }
