@@ -65,3 +65,20 @@ fn a_script_can_be_piped_into_a_shell() {
     assert_eq!(output.status.code(), Some(3));
     assert!(String::from_utf8_lossy(&output.stdout).ends_with("piped\n"));
 }
+
+#[test]
+fn a_shell_can_begin_elsewhere_or_be_a_command() {
+    let guest = Guest::serve("");
+    let mut pty = Pty::run(&guest.home.command(&["shell", "-C", "/usr/lib", "-e", "X=a 'b'", "vm"]));
+    pty.type_keys("pwd; echo \"X=$X\"; stty size; shopt -q login_shell && echo lo''gin\r");
+    for text in ["/usr/lib\r\n", "X=a 'b'", "30 100", "login\r\n"] {
+        pty.expect(text);
+    }
+    pty.type_keys("exit 6\r");
+    assert_eq!(pty.exit_code(), 6);
+    let mut pty = Pty::run(&guest.home.command(&["shell", "vm", "--", "sh", "-c", "stty size; exit 5"]));
+    assert_eq!(pty.exit_code(), 5);
+    pty.expect("30 100");
+    let ran = guest.home.run(&["shell", "--cwd", "/nowhere", "vm"]);
+    assert_eq!(ran.code, 125, "{}", ran.err);
+}

@@ -61,6 +61,7 @@ fn a_lost_connection_is_255() {
     let ran = wait(child, Duration::from_secs(30), "exec");
     assert_eq!((ran.code, ran.out.as_str()), (255, "out\n"));
     assert!(ran.err.contains("the connection to the VM was lost"), "{}", ran.err);
+    assert!(ran.err.contains("ai-vm info vm") && ran.err.contains("ai-vm logs vm"), "{}", ran.err);
 }
 
 #[test]

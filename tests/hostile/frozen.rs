@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::home::wait;
 use crate::memory::Watch;
+use crate::pty::Pty;
 use crate::server::{Act, serve};
 use crate::sshd::Guest;
 use crate::victim::Victim;
@@ -39,6 +40,10 @@ fn it_is_given_up_within_a_minute_whatever_is_under_way() {
         ("writing and shared", begun(&guest, &[], "writing-shared", "cat > /dev/null", zero())),
     ];
     let told = begun(&guest, &["--no-mux"], "told", "cat > /dev/null", zero());
+    let mut shell = Pty::run(&guest.home.command(&["shell", "vm"]));
+    shell.type_keys("echo be''gin\r");
+    shell.expect("begin");
+    assert!(!shell.is_cooked());
     guest.server.as_ref().unwrap().signal("STOP");
     // Such a connection can still be left at once: the second of two signals gives up.
     for _ in 0..2 {
@@ -55,6 +60,9 @@ fn it_is_given_up_within_a_minute_whatever_is_under_way() {
             });
         }
     });
+    assert_eq!(shell.exit_code(), 255);
+    assert!(shell.is_cooked(), "the terminal was not put back");
+    assert!(shell.screen().contains("the connection to the VM was lost"), "{}", shell.screen());
 }
 
 #[test]

@@ -5,6 +5,9 @@
 #[path = "../support/home.rs"]
 mod home;
 mod memory;
+#[expect(dead_code, reason = "shared with the everyday suite")]
+#[path = "../support/pty.rs"]
+mod pty;
 mod server;
 #[expect(dead_code, reason = "shared with the everyday suite")]
 #[path = "../support/sshd.rs"]

@@ -1,11 +1,14 @@
 //! `ai-vm exec`: runs a command in a VM as if it ran here.
 
+use std::error::Error;
 use std::ffi::OsString;
+use std::fmt;
 use std::time::Duration;
 
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::cli::values::{duration, value};
+use crate::diagnostic::Diagnostic;
 use crate::lifecycle::error::LifecycleError;
 use crate::lifecycle::reach::{self, Route};
 use crate::lifecycle::start;
@@ -21,6 +24,36 @@ const NOT_RUN: u8 = 125;
 
 /// The exit code when the connection was lost while it ran.
 const LOST: u8 = 255;
+
+/// The connection was lost while something ran: the same error, with what can be done about it.
+#[derive(Debug)]
+struct Lost {
+    name: VmName,
+    /// Whether it is ours to say what its console says.
+    has_console: bool,
+    error: SessionError,
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl Error for Lost {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.error.source()
+    }
+}
+
+impl Diagnostic for Lost {
+    fn hints(&self) -> Vec<String> {
+        let name = &self.name;
+        let mut hints = vec![format!("see whether it runs: `ai-vm info {name}`")];
+        hints.extend(self.has_console.then(|| format!("see what its console says: `ai-vm logs {name}`")));
+        hints
+    }
+}
 
 /// How a VM is reached by `exec` and `shell`.
 #[derive(Clone, Debug, clap::Args)]
@@ -39,6 +72,38 @@ pub struct ReachArgs {
     no_mux: bool,
 }
 
+/// What a command, or a shell, finds around it.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Surroundings {
+    /// Set a variable
+    #[arg(short, long, value_name = "KEY=VALUE", value_parser = value::<EnvVar>)]
+    env: Vec<EnvVar>,
+    /// Work in this directory of the VM [default: the home directory]
+    #[arg(short = 'C', long, value_name = "DIR")]
+    cwd: Option<OsString>,
+    /// Run as this user of the VM; root is one
+    #[arg(short, long, value_name = "USER", value_parser = value::<UserName>)]
+    user: Option<UserName>,
+}
+
+impl Surroundings {
+    /// Tells whether they are those of a plain login.
+    pub fn are_plain(&self) -> bool {
+        self.env.is_empty() && self.cwd.is_none() && self.user.is_none()
+    }
+
+    /// Puts a command into them.
+    pub fn around(self, argv: Vec<OsString>) -> Result<Program, Failure> {
+        let command = RemoteCommand {
+            argv,
+            env: self.env.into_iter().map(|var| (var.name, var.value.into())).collect(),
+            cwd: self.cwd,
+            user: self.user.map(|user| user.to_string()),
+        };
+        Ok(Program::Command(command.encode().map_err(|error| Failure::with_code(error, NOT_RUN))?))
+    }
+}
+
 /// Arguments of `exec`.
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "ai-vm exec [OPTIONS] NAME -- COMMAND [ARG]...")]
@@ -51,15 +116,8 @@ pub struct Args {
     /// Give the command no terminal
     #[arg(short = 'T', long, overrides_with = "tty")]
     no_tty: bool,
-    /// Set a variable
-    #[arg(short, long, value_name = "KEY=VALUE", value_parser = value::<EnvVar>)]
-    env: Vec<EnvVar>,
-    /// Work in this directory of the VM [default: the home directory]
-    #[arg(short = 'C', long, value_name = "DIR")]
-    cwd: Option<OsString>,
-    /// Run as this user of the VM; root is one
-    #[arg(short, long, value_name = "USER", value_parser = value::<UserName>)]
-    user: Option<UserName>,
+    #[command(flatten)]
+    surroundings: Surroundings,
     /// The command and its arguments, exactly as they are to arrive
     #[arg(last = true, required = true, value_name = "COMMAND")]
     command: Vec<OsString>,
@@ -68,14 +126,8 @@ pub struct Args {
 /// Runs the command and returns its exit code.
 pub fn run(ctx: &Context, args: Args) -> Result<u8, Failure> {
     let tty = if args.tty { true } else { !args.no_tty && ctx.terminal.interactive };
-    let command = RemoteCommand {
-        argv: args.command,
-        env: args.env.into_iter().map(|var| (var.name, var.value.into())).collect(),
-        cwd: args.cwd,
-        user: args.user.map(|user| user.to_string()),
-    };
-    let line = command.encode().map_err(|error| Failure::with_code(error, NOT_RUN))?;
-    run_in(ctx, args.reach, &Program::Command(line), tty)
+    let program = args.surroundings.around(args.command)?;
+    run_in(ctx, args.reach, &program, tty)
 }
 
 /// Connects to a VM, waiting for it while it starts, and runs a program in it.
@@ -84,7 +136,8 @@ pub fn run_in(ctx: &Context, args: ReachArgs, program: &Program, tty: bool) -> R
     let route = Route { limit: timeout, shared: !no_mux };
     let terminal = tty.then(exec::like_ours);
     let not_run = |error: LifecycleError| Failure::with_code(error, NOT_RUN);
-    ctx.registry().get(&name).map_err(|error| Failure::with_code(error, NOT_RUN))?;
+    let record = ctx.registry().get(&name).map_err(|error| Failure::with_code(error, NOT_RUN))?;
+    let has_console = !record.guest.is_adopted();
     ctx.block_on(async {
         let running = {
             // Gone when the command begins: the screen is the command's.
@@ -97,7 +150,9 @@ pub fn run_in(ctx: &Context, args: ReachArgs, program: &Program, tty: bool) -> R
                 .map_err(not_run)?
         };
         exec::attach(running, tty).await.map_err(|error| match error {
-            SessionError::Lost(_) => Failure::with_code(error, LOST),
+            SessionError::Lost(_) => {
+                Failure::with_code(Lost { name: name.clone(), has_console, error }, LOST)
+            }
             other => Failure::with_code(other, NOT_RUN),
         })
     })?

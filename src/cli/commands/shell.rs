@@ -1,18 +1,34 @@
-//! `ai-vm shell`: a login shell in a VM.
+//! `ai-vm shell`: a login shell in a VM, or a command in its place.
 
-use crate::cli::commands::exec::{ReachArgs, run_in};
+use std::ffi::OsString;
+
+use crate::cli::commands::exec::{ReachArgs, Surroundings, run_in};
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::ssh::program::Program;
 
 /// Arguments of `shell`.
 #[derive(Debug, clap::Args)]
+#[command(override_usage = "ai-vm shell [OPTIONS] NAME [-- COMMAND [ARG]...]")]
 pub struct Args {
     #[command(flatten)]
     reach: ReachArgs,
+    #[command(flatten)]
+    surroundings: Surroundings,
+    /// A command instead of the shell, and its arguments, exactly as they are to arrive
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
 }
+
+/// The login shell of whoever runs this, whatever shell that is.
+const THEIR_SHELL: &str = "exec \"${SHELL:-/bin/sh}\" -l";
 
 /// Opens the shell; with a terminal when stdin is one, so that a script can be piped in.
 pub fn run(ctx: &Context, args: Args) -> Result<u8, Failure> {
-    run_in(ctx, args.reach, &Program::Shell, ctx.terminal.interactive)
+    let program = match (args.command, args.surroundings) {
+        (command, surroundings) if !command.is_empty() => surroundings.around(command)?,
+        (_, surroundings) if surroundings.are_plain() => Program::Shell,
+        (_, surroundings) => surroundings.around(["sh", "-c", THEIR_SHELL].map(OsString::from).to_vec())?,
+    };
+    run_in(ctx, args.reach, &program, ctx.terminal.interactive)
 }
