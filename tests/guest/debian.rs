@@ -162,10 +162,14 @@ fn argv_arrives_through_every_login_shell(home: &Home) {
     let expected: String = corpus.iter().map(|arg| format!("{arg}\0")).collect();
     for (shell, prompt) in [("/bin/dash", "$ "), ("/usr/bin/fish", "> "), ("/bin/bash", "$ ")] {
         home.ok(&["exec", "-u", "root", VM, "--", "usermod", "--shell", shell, "dev"]);
-        let ran = exec(home, &[&["printf", "%s\\0"], corpus.as_slice()].concat());
-        assert_eq!((ran.code, ran.out.as_str()), (0, expected.as_str()), "{shell}: {}", ran.err);
+        // A connection that is kept knows the shell of its own login; on the first of these the command line goes to
+        // the new one, on the second to the shell that waits.
+        for way in [["exec", "--no-mux", VM, "--"].as_slice(), &["exec", VM, "--"]] {
+            let ran = home.run(&[way, &["printf", "%s\\0"], corpus.as_slice()].concat());
+            assert_eq!((ran.code, ran.out.as_str()), (0, expected.as_str()), "{shell}: {}", ran.err);
+        }
         // The shell itself can be used, whatever it is.
-        let mut pty = Pty::run(&home.command(&["shell", VM]));
+        let mut pty = Pty::run(&home.command(&["shell", "--no-mux", VM]));
         pty.expect(prompt);
         pty.type_keys("echo shell''-is-there\r");
         pty.expect("shell-is-there");
