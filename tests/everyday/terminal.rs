@@ -52,7 +52,8 @@ fn the_terminal_is_put_back_when_the_connection_is_lost() {
     guest.pull_the_plug();
     assert_eq!(pty.exit_code(), 255);
     assert!(pty.is_cooked(), "the terminal was not put back");
-    assert!(pty.screen().contains("the connection to the VM was lost"), "{}", pty.screen());
+    // Its last words may still be on their way to the screen when it has ended.
+    pty.expect("the connection to the VM was lost");
 }
 
 #[test]
