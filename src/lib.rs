@@ -10,6 +10,7 @@
 //! - [`ssh`]: the built-in client.
 //! - [`guest`]: what VMs boot.
 //! - [`lifecycle`]: the life of one VM.
+//! - [`fleet`]: the same in many VMs.
 //! - [`doctor`]: whether this machine has what is needed.
 //! - [`ui`]: streams, tables, progress.
 //! - [`cli`]: the command line.
@@ -17,6 +18,7 @@
 pub mod cli;
 pub mod diagnostic;
 pub mod doctor;
+pub mod fleet;
 pub mod guest;
 pub mod host;
 pub mod lifecycle;

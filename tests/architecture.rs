@@ -5,11 +5,23 @@
 use std::path::{Path, PathBuf};
 
 /// The rooms from the ground up. A room may import those before it.
-const ROOMS: [&str; 11] =
-    ["diagnostic", "vm", "host", "registry", "qemu", "ssh", "guest", "lifecycle", "doctor", "ui", "cli"];
+const ROOMS: [&str; 12] = [
+    "diagnostic",
+    "vm",
+    "host",
+    "registry",
+    "qemu",
+    "ssh",
+    "guest",
+    "lifecycle",
+    "fleet",
+    "doctor",
+    "ui",
+    "cli",
+];
 
 /// Rooms that lie side by side: neither imports the other.
-const APART: [(&str, &str); 3] = [("qemu", "ssh"), ("lifecycle", "ui"), ("doctor", "ui")];
+const APART: [(&str, &str); 4] = [("qemu", "ssh"), ("lifecycle", "ui"), ("fleet", "ui"), ("doctor", "ui")];
 
 /// Texts that only one place may hold.
 const POWERS: [(&str, &[&str]); 5] = [

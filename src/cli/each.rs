@@ -7,6 +7,7 @@ use tokio::task::JoinSet;
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::diagnostic::Diagnostic;
+use crate::fleet::outcome::exit_code;
 use crate::lifecycle::Engine;
 use crate::lifecycle::error::LifecycleError;
 use crate::lifecycle::event::Listener;
@@ -53,9 +54,5 @@ where
         }
         codes
     })?;
-    Ok(match codes.split_first() {
-        None => 0,
-        Some((first, rest)) if rest.iter().all(|code| code == first) => *first,
-        Some(_) => 1,
-    })
+    Ok(exit_code(codes))
 }

@@ -6,6 +6,7 @@ pub mod confirm;
 pub mod context;
 pub mod each;
 pub mod failure;
+pub mod fleet_output;
 pub mod root;
 pub mod targets;
 pub mod values;

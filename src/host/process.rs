@@ -7,7 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal};
+use rustix::process::{Pid, Resource, Rlimit, Signal};
 
 use crate::host::files;
 use crate::host::program::{ProcessError, ending, short_name};
@@ -75,6 +75,12 @@ fn die_with_parent(command: &mut Command) {
     let prepare = || rustix::process::set_parent_process_death_signal(Some(Signal::TERM)).map_err(Into::into);
     // SAFETY: between fork and exec only one system call is made.
     unsafe { command.pre_exec(prepare) };
+}
+
+/// Lets this process have as many open files as it may. Where that cannot be, the usual limit stays.
+pub fn raise_descriptor_limit() {
+    let limit = rustix::process::getrlimit(Resource::Nofile);
+    let _ = rustix::process::setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
 /// Runs a short program and returns what it wrote to stdout. It gets no input and speaks English.

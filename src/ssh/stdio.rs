@@ -44,6 +44,13 @@ pub struct Output {
     thread: std::thread::JoinHandle<io::Result<()>>,
 }
 
+impl Output {
+    /// Returns a way for others to write whole chunks to the same stream.
+    pub fn share(&self) -> mpsc::Sender<Bytes> {
+        self.queue.clone()
+    }
+}
+
 /// Writes to a stream in a thread.
 pub fn output(mut stream: impl Write + Send + 'static) -> Output {
     let (queue, mut chunks) = mpsc::channel::<Bytes>(QUEUE);

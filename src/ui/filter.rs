@@ -5,6 +5,42 @@ pub fn one_line(text: &str) -> String {
     lines(text).replace(['\n', '\t'], " ").trim().to_owned()
 }
 
+/// Returns one line with its colours kept, ended where it ends, and everything else taken out that a terminal would
+/// act on.
+pub fn coloured_line(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    let mut coloured = false;
+    while let Some(at) = rest.find("\u{1b}[") {
+        let (before, sequence) = rest.split_at(at);
+        out.push_str(&one_line_untrimmed(before));
+        // Select Graphic Rendition (ECMA-48): numbers, separators, `m`.
+        let body = sequence.get(2..).unwrap_or_default();
+        let end = body.find(|c: char| !(c.is_ascii_digit() || c == ';' || c == ':')).unwrap_or(body.len());
+        let is_colour = body.get(end..).is_some_and(|tail| tail.starts_with('m'));
+        let length = 2 + end + usize::from(is_colour);
+        if is_colour {
+            out.push_str(sequence.get(..length).unwrap_or_default());
+            coloured = true;
+            rest = sequence.get(length..).unwrap_or_default();
+        } else {
+            // Some other sequence: taken out together with what belongs to it.
+            let next = body.find("\u{1b}[").map_or(sequence.len(), |at| at + 2);
+            out.push_str(&one_line_untrimmed(sequence.get(..next).unwrap_or_default()));
+            rest = sequence.get(next..).unwrap_or_default();
+        }
+    }
+    out.push_str(&one_line_untrimmed(rest));
+    if coloured {
+        out.push_str("\u{1b}[0m");
+    }
+    out
+}
+
+fn one_line_untrimmed(text: &str) -> String {
+    lines(text).replace('\n', " ")
+}
+
 /// Returns the text with its lines kept, and everything else taken out that a terminal would act on.
 ///
 /// Escape sequences are removed whole where they can be recognised, so that no stray `[31m` stays behind.
@@ -86,7 +122,33 @@ mod tests {
         assert_eq!(one_line(" a\nb\u{1b}[?2004hc "), "a bc");
     }
 
+    #[test]
+    fn colours_stay_on_their_line() {
+        for (text, kept) in [
+            ("\u{1b}[1;31mred\u{1b}[0m x", "\u{1b}[1;31mred\u{1b}[0m x\u{1b}[0m"),
+            ("a\u{1b}[2Jb\u{1b}[32mc", "ab\u{1b}[32mc\u{1b}[0m"),
+            ("a\u{1b}]52;c;eA==\u{7}b\r", "ab"),
+            ("a\u{1b}[?25l\u{1b}[6n", "a"),
+            ("  \u{1b}Pq\u{1b}[31m\u{1b}\\", "  \u{1b}[31m\u{1b}[0m"),
+        ] {
+            assert_eq!(coloured_line(text), kept, "{text:?}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn only_colours_survive(text in "(\\PC|\u{1b}|\\[|[0-9;]|m|\u{9b}|\r|\u{7}){0,60}") {
+            let shown = coloured_line(&text);
+            for (at, _) in shown.match_indices('\u{1b}') {
+                let body = &shown[at + 1..];
+                prop_assert!(body.starts_with('['), "{shown:?}");
+                let end = body[1..].find(|c: char| !"0123456789;:".contains(c)).map(|end| &body[1 + end..]);
+                prop_assert!(end.is_some_and(|end| end.starts_with('m')), "{shown:?}");
+            }
+            let acts = |c: char| c.is_control() && c != '\u{1b}' && c != '\t';
+            prop_assert!(!shown.chars().any(acts));
+        }
+
         #[test]
         fn nothing_that_acts_survives(text in any::<String>()) {
             let acts = |c: char| c.is_control() && c != '\n' && c != '\t';

@@ -18,6 +18,7 @@ mod broken_records;
 mod command_line;
 mod crash;
 mod exec;
+mod fleet;
 mod many_at_once;
 mod privacy;
 mod terminal;

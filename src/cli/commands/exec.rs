@@ -5,10 +5,13 @@ use std::ffi::OsString;
 use std::fmt;
 use std::time::Duration;
 
+use crate::cli::commands::exec_many::{self, ManyArgs};
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
+use crate::cli::targets::Targets;
 use crate::cli::values::{duration, value};
 use crate::diagnostic::Diagnostic;
+use crate::fleet::outcome::{LOST, NOT_RUN};
 use crate::lifecycle::error::LifecycleError;
 use crate::lifecycle::reach::{self, Route};
 use crate::lifecycle::start;
@@ -18,12 +21,6 @@ use crate::ssh::program::Program;
 use crate::ssh::session::SessionError;
 use crate::vm::name::VmName;
 use crate::vm::spec::{EnvVar, UserName};
-
-/// The exit code when ai-vm failed before the command ran.
-const NOT_RUN: u8 = 125;
-
-/// The exit code when the connection was lost while it ran.
-const LOST: u8 = 255;
 
 /// The connection was lost while something ran: the same error, with what can be done about it.
 #[derive(Debug)]
@@ -58,18 +55,22 @@ impl Diagnostic for Lost {
 /// How a VM is reached by `exec` and `shell`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ReachArgs {
-    /// The VM
-    #[arg(value_name = "NAME", value_parser = value::<VmName>)]
-    name: VmName,
     /// Start it if it is stopped
     #[arg(long)]
-    start: bool,
+    pub start: bool,
     /// How long to wait for a VM that is starting: 90, 5m
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = duration)]
     timeout: Duration,
     /// Use a connection of its own instead of one that is kept between commands
     #[arg(long)]
     no_mux: bool,
+}
+
+impl ReachArgs {
+    /// Returns the same as the room below has it.
+    pub const fn route(&self) -> Route {
+        Route { limit: self.timeout, shared: !self.no_mux }
+    }
 }
 
 /// What a command, or a shell, finds around it.
@@ -106,10 +107,14 @@ impl Surroundings {
 
 /// Arguments of `exec`.
 #[derive(Debug, clap::Args)]
-#[command(override_usage = "ai-vm exec [OPTIONS] NAME -- COMMAND [ARG]...")]
+#[command(override_usage = "ai-vm exec [OPTIONS] NAME... -- COMMAND [ARG]...")]
 pub struct Args {
     #[command(flatten)]
+    targets: Targets,
+    #[command(flatten)]
     reach: ReachArgs,
+    #[command(flatten)]
+    many: ManyArgs,
     /// Give the command a terminal, also when stdin or stdout is none
     #[arg(short, long, overrides_with = "no_tty")]
     tty: bool,
@@ -127,25 +132,33 @@ pub struct Args {
 pub fn run(ctx: &Context, args: Args) -> Result<u8, Failure> {
     let tty = if args.tty { true } else { !args.no_tty && ctx.terminal.interactive };
     let program = args.surroundings.around(args.command)?;
-    run_in(ctx, args.reach, &program, tty)
+    match args.targets.names.as_slice() {
+        [name] if !args.many.are_given() => run_in(ctx, name, &args.reach, &program, tty),
+        _ => exec_many::run(ctx, &args.targets, &args.reach, &args.many, program),
+    }
 }
 
 /// Connects to a VM, waiting for it while it starts, and runs a program in it.
-pub fn run_in(ctx: &Context, args: ReachArgs, program: &Program, tty: bool) -> Result<u8, Failure> {
-    let ReachArgs { name, start, timeout, no_mux } = args;
-    let route = Route { limit: timeout, shared: !no_mux };
+pub fn run_in(
+    ctx: &Context,
+    name: &VmName,
+    args: &ReachArgs,
+    program: &Program,
+    tty: bool,
+) -> Result<u8, Failure> {
+    let route = args.route();
     let terminal = tty.then(exec::like_ours);
     let not_run = |error: LifecycleError| Failure::with_code(error, NOT_RUN);
-    let record = ctx.registry().get(&name).map_err(|error| Failure::with_code(error, NOT_RUN))?;
+    let record = ctx.registry().get(name).map_err(|error| Failure::with_code(error, NOT_RUN))?;
     let has_console = !record.guest.is_adopted();
     ctx.block_on(async {
         let running = {
             // Gone when the command begins: the screen is the command's.
             let listener = ctx.listener(name.as_str());
-            if start {
-                start::launch_vm(&ctx.engine, &name, false, &listener).await.map_err(not_run)?;
+            if args.start {
+                start::launch_vm(&ctx.engine, name, false, &listener).await.map_err(not_run)?;
             }
-            reach::start(&ctx.engine, &name, route, program, terminal.as_ref(), &listener)
+            reach::start(&ctx.engine, name, route, program, terminal.as_ref(), &listener)
                 .await
                 .map_err(not_run)?
         };

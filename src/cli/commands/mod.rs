@@ -5,6 +5,7 @@ pub mod config;
 pub mod create;
 pub mod doctor;
 pub mod exec;
+mod exec_many;
 mod hold;
 pub mod image;
 pub mod info;

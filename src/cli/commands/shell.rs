@@ -5,12 +5,17 @@ use std::ffi::OsString;
 use crate::cli::commands::exec::{ReachArgs, Surroundings, run_in};
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
+use crate::cli::values::value;
 use crate::ssh::program::Program;
+use crate::vm::name::VmName;
 
 /// Arguments of `shell`.
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "ai-vm shell [OPTIONS] NAME [-- COMMAND [ARG]...]")]
 pub struct Args {
+    /// The VM
+    #[arg(value_name = "NAME", value_parser = value::<VmName>)]
+    name: VmName,
     #[command(flatten)]
     reach: ReachArgs,
     #[command(flatten)]
@@ -30,5 +35,5 @@ pub fn run(ctx: &Context, args: Args) -> Result<u8, Failure> {
         (_, surroundings) if surroundings.are_plain() => Program::Shell,
         (_, surroundings) => surroundings.around(["sh", "-c", THEIR_SHELL].map(OsString::from).to_vec())?,
     };
-    run_in(ctx, args.reach, &program, ctx.terminal.interactive)
+    run_in(ctx, &args.name, &args.reach, &program, ctx.terminal.interactive)
 }

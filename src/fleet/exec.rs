@@ -1,0 +1,233 @@
+//! One command in many VMs. They are started together; none waits for another.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+use crate::fleet::outcome::{End, Outcome};
+use crate::lifecycle::event::Listener;
+use crate::lifecycle::reach::{self, Route};
+use crate::lifecycle::{Engine, start};
+use crate::ssh::program::{Control, Program, Sink, Streams};
+use crate::ssh::running::Running;
+use crate::ssh::session::SessionError;
+use crate::vm::name::VmName;
+
+/// How long a command may go on after it has been told to end.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// How much of the common input is handed over at once, in bytes.
+const CHUNK: usize = 32 * 1024;
+
+/// What is to be done in every VM.
+#[derive(Clone, Debug)]
+pub struct Task {
+    /// The command.
+    pub program: Program,
+    /// How each VM is reached.
+    pub route: Route,
+    /// Whether VMs that are stopped are started.
+    pub start: bool,
+    /// In how many VMs it may run at the same time.
+    pub at_once: usize,
+    /// How long it may take in each.
+    pub limit: Option<Duration>,
+    /// Whether the first failure ends the others.
+    pub fail_fast: bool,
+    /// What each gets as its input.
+    pub stdin: Bytes,
+}
+
+/// Where one VM's part goes: what takes its stdout and stderr, and who is told what happens to it.
+pub struct Ends<O, E> {
+    /// Takes stdout.
+    pub stdout: O,
+    /// Takes stderr.
+    pub stderr: E,
+    /// Is told what happens.
+    pub listener: Listener,
+}
+
+/// Runs a command in many VMs. `ends` is asked once for each VM, `done` is told each outcome as it comes, and what
+/// comes by `control` is for all of them.
+pub async fn run<O: Sink, E: Sink>(
+    engine: &Engine,
+    names: Vec<VmName>,
+    task: Task,
+    mut ends: impl FnMut(&VmName) -> Ends<O, E>,
+    mut done: impl FnMut(&Outcome),
+    mut control: mpsc::Receiver<Control>,
+) -> Vec<Outcome> {
+    let all = All {
+        permits: Arc::new(Semaphore::new(task.at_once.clamp(1, Semaphore::MAX_PERMITS))),
+        running: Arc::default(),
+        stopped: Arc::new(watch::Sender::new(false)),
+    };
+    let task = Arc::new(task);
+    let mut jobs = JoinSet::new();
+    for name in names {
+        let (engine, task, all, ends) = (engine.clone(), Arc::clone(&task), all.clone(), ends(&name));
+        jobs.spawn(async move {
+            let begun = Instant::now();
+            let end = one(&engine, &name, &task, &all, ends).await;
+            Outcome { name, end, took: begun.elapsed() }
+        });
+    }
+    let mut outcomes = Vec::new();
+    loop {
+        tokio::select! {
+            joined = jobs.join_next() => match joined {
+                // A task that panicked has said so; there is no outcome of it.
+                Some(Err(_)) => {}
+                Some(Ok(outcome)) => {
+                    if task.fail_fast && outcome.end.code() != 0 {
+                        all.end();
+                    }
+                    done(&outcome);
+                    outcomes.push(outcome);
+                }
+                None => break,
+            },
+            Some(asked) = control.recv() => {
+                // What has not begun is not to begin any more.
+                all.stop();
+                all.tell(&asked);
+            }
+        }
+    }
+    outcomes.sort_by(|a, b| a.name.cmp(&b.name));
+    outcomes
+}
+
+/// What the commands have in common.
+#[derive(Clone)]
+struct All {
+    permits: Arc<Semaphore>,
+    running: Arc<Mutex<Vec<mpsc::Sender<Control>>>>,
+    stopped: Arc<watch::Sender<bool>>,
+}
+
+impl All {
+    /// Asks something of every command that runs.
+    fn tell(&self, asked: &Control) {
+        for command in self.running.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            // One that is ending needs to be told nothing, and one that does not listen cannot be.
+            let _ = command.try_send(asked.clone());
+        }
+    }
+
+    /// Begins no others.
+    fn stop(&self) {
+        self.stopped.send_replace(true);
+        self.permits.close();
+    }
+
+    /// Returns when no others are to begin.
+    async fn stopped(&self) {
+        // The sender lives as long as this value.
+        let _ = self.stopped.subscribe().wait_for(|stopped| *stopped).await;
+    }
+
+    /// Ends every command, and begins no others.
+    fn end(&self) {
+        self.stop();
+        self.tell(&Control::Signal("TERM".to_owned()));
+        let all = self.clone();
+        tokio::spawn(async move {
+            sleep(LAST_WORDS).await;
+            all.tell(&Control::GiveUp(End::Cancelled.code()));
+        });
+    }
+
+    fn register(&self) -> (mpsc::Sender<Control>, mpsc::Receiver<Control>) {
+        let (sender, receiver) = mpsc::channel(8);
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).push(sender.clone());
+        (sender, receiver)
+    }
+}
+
+async fn one<O: Sink, E: Sink>(
+    engine: &Engine,
+    name: &VmName,
+    task: &Task,
+    all: &All,
+    ends: Ends<O, E>,
+) -> End {
+    let Ok(_permit) = all.permits.acquire().await else { return End::Cancelled };
+    let Ends { stdout, stderr, listener } = ends;
+    let begin = async {
+        if task.start {
+            start::launch_vm(engine, name, false, &listener).await?;
+        }
+        reach::start(engine, name, task.route, &task.program, None, &listener).await
+    };
+    let running = tokio::select! {
+        running = begin => match running {
+            Ok(running) => running,
+            Err(error) => return End::NotRun(error),
+        },
+        () = all.stopped() => return End::Cancelled,
+    };
+    drop(listener);
+    let (command, control) = all.register();
+    let streams = Streams { stdin: input(task.stdin.clone()), stdout, stderr };
+    let ended = match task.limit {
+        None => running.pump(streams, control).await,
+        Some(limit) => match within(limit, running, streams, command, control).await {
+            Some(ended) => ended,
+            None => return End::TookTooLong(limit),
+        },
+    };
+    match ended {
+        Ok(code) if *all.stopped.borrow() && code == End::Cancelled.code() => End::Cancelled,
+        Ok(code) => End::Exited(code),
+        Err(error) => End::Broken(error),
+    }
+}
+
+/// Carries a command's streams; `None` when it took longer than it may. Then it is told to end first, and let go if it
+/// does not.
+async fn within<O: Sink, E: Sink>(
+    limit: Duration,
+    running: Running,
+    streams: Streams<O, E>,
+    command: mpsc::Sender<Control>,
+    control: mpsc::Receiver<Control>,
+) -> Option<Result<u8, SessionError>> {
+    let mut pump = std::pin::pin!(running.pump(streams, control));
+    let end = async {
+        sleep(limit).await;
+        for asked in [Control::Signal("TERM".to_owned()), Control::GiveUp(0)] {
+            // A command that has just ended does not listen any more.
+            let _ = command.send(asked).await;
+            sleep(LAST_WORDS).await;
+        }
+    };
+    let mut end = std::pin::pin!(end);
+    let begun = Instant::now();
+    tokio::select! {
+        ended = &mut pump => (begun.elapsed() < limit).then_some(ended),
+        () = &mut end => None,
+    }
+}
+
+/// Hands the same input to each command, as fast as that one reads.
+fn input(whole: Bytes) -> mpsc::Receiver<Bytes> {
+    let (sender, receiver) = mpsc::channel(4);
+    if !whole.is_empty() {
+        tokio::spawn(async move {
+            let mut rest = whole;
+            while !rest.is_empty() {
+                let chunk = rest.split_to(CHUNK.min(rest.len()));
+                if sender.send(chunk).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+    receiver
+}
