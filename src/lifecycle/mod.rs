@@ -5,6 +5,7 @@ pub mod error;
 pub mod event;
 pub mod image;
 pub mod observe;
+pub mod ports;
 pub mod prepare;
 pub mod reach;
 pub mod ready;

@@ -18,6 +18,7 @@ mod command_line;
 mod crash;
 mod exec;
 mod many_at_once;
+mod ports;
 mod privacy;
 mod terminal;
 mod trouble;
