@@ -15,6 +15,7 @@ _ai_vm() {
     case $verb:$current in
       *:-*) words=$(ai-vm "$verb" --help 2>/dev/null | sed -nE 's/^ +(-[a-zA-Z], )?(--[a-z-]+).*/\2/p') ;;
       image:*) if ((COMP_CWORD == 2)); then words='ls build rm prune'; else words=$(ai-vm image ls -q 2>/dev/null); fi ;;
+      port:*) if ((COMP_CWORD == 2)); then words='ls add rm'; else words=$(ai-vm ls -q 2>/dev/null); fi ;;
       create:* | up:* | doctor:* | config:*) ;;
       *) words=$(ai-vm ls -q 2>/dev/null) ;;
     esac

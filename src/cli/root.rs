@@ -3,7 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::cli::commands::{
-    adopt, config, create, doctor, exec, image, info, logs, ls, restart, rm, shell, start, stop, up, wait,
+    adopt, config, create, doctor, exec, image, info, logs, ls, port, restart, rm, shell, start, stop, up,
+    wait,
 };
 
 /// A fleet of named virtual machines on this workstation, so that coding agents can work at full permission
@@ -50,6 +51,8 @@ pub enum Command {
     Logs(logs::Args),
     /// Wait until VMs are ready, or stopped
     Wait(wait::Args),
+    /// List, add and remove forwarded ports
+    Port(port::Args),
     /// List, build and remove the images that VMs are made from
     Image(image::Args),
     /// Check whether this machine has what ai-vm needs

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::{IpAddr, TcpListener};
+use std::path::Path;
 
 use crate::vm::port::Port;
 
@@ -22,36 +23,104 @@ pub fn may_bind(port: Port) -> bool {
 
 /// Names the process that listens on a port, for people; `None` when nobody does or it cannot be seen.
 pub fn holder(port: Port) -> Option<String> {
-    let inode = listening_inode(port)?;
-    let socket = format!("socket:[{inode}]");
-    let processes = fs::read_dir("/proc").ok()?.flatten();
-    for process in processes {
+    let listeners = Listeners::now();
+    let found = listeners.sockets.iter().find(|socket| socket.port == port.get())?;
+    Some(owner(&found.inode))
+}
+
+/// The TCP sockets of this machine that listen, at one moment.
+#[derive(Debug)]
+pub struct Listeners {
+    sockets: Vec<Socket>,
+}
+
+/// A socket that listens.
+#[derive(Debug, PartialEq, Eq)]
+struct Socket {
+    address: IpAddr,
+    port: u16,
+    inode: String,
+}
+
+impl Listeners {
+    /// Looks now.
+    pub fn now() -> Self {
+        let tables =
+            ["/proc/net/tcp", "/proc/net/tcp6"].map(|table| fs::read_to_string(table).unwrap_or_default());
+        Self {
+            sockets: tables.iter().flat_map(|table| table.lines().skip(1).filter_map(listening)).collect(),
+        }
+    }
+
+    /// Tells whether a process listens on exactly this address and port.
+    pub fn has(&self, pid: u32, bind: IpAddr, port: Port) -> bool {
+        let mut candidates = self
+            .sockets
+            .iter()
+            .filter(|socket| (socket.address, socket.port) == (bind, port.get()))
+            .peekable();
+        // Most ports have no listener at all, and then no process need be looked at.
+        candidates.peek().is_some() && {
+            let held: Vec<_> = sockets_of(Path::new(&format!("/proc/{pid}"))).collect();
+            candidates.any(|socket| held.contains(&socket.inode))
+        }
+    }
+
+    /// Names who is in the way of a listener on this address and port, for people.
+    pub fn holder(&self, bind: IpAddr, port: Port) -> Option<String> {
+        let in_the_way = |socket: &&Socket| {
+            let everywhere = socket.address.is_unspecified() || bind.is_unspecified();
+            socket.port == port.get() && (socket.address == bind || everywhere)
+        };
+        self.sockets.iter().find(in_the_way).map(|socket| owner(&socket.inode))
+    }
+}
+
+/// Names the process that has a socket open, for people.
+fn owner(inode: &str) -> String {
+    for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
         let Some(pid) = process.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
             continue;
         };
-        let Ok(descriptors) = fs::read_dir(process.path().join("fd")) else { continue };
-        let holds =
-            |fd: fs::DirEntry| fs::read_link(fd.path()).is_ok_and(|link| link.as_os_str() == &*socket);
-        if descriptors.flatten().any(holds) {
+        if sockets_of(&process.path()).any(|held| held == inode) {
             let command = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
-            return Some(format!("`{}` (pid {pid})", command.trim().escape_debug()));
+            return format!("`{}` (pid {pid})", command.trim().escape_debug());
         }
     }
-    Some("a process of another user".to_owned())
+    "a process of another user".to_owned()
 }
 
-/// Returns the inode of a listening socket. A line of `/proc/net/tcp` has the local address as `0100007F:08AE`
-/// in its second field, the state in its fourth (0A is LISTEN) and the inode in its tenth.
-fn listening_inode(port: Port) -> Option<String> {
-    let wanted = format!("{:04X}", port.get());
-    ["/proc/net/tcp", "/proc/net/tcp6"].iter().find_map(|table| {
-        fs::read_to_string(table).ok()?.lines().skip(1).find_map(|line| {
-            let mut fields = line.split_whitespace();
-            let local_port = fields.nth(1)?.rsplit(':').next()?;
-            let state = fields.nth(1)?;
-            (local_port == wanted && state == "0A").then(|| fields.nth(5).map(str::to_owned))?
-        })
+/// Returns the inodes of the sockets that a process has open, by its directory in `/proc`.
+fn sockets_of(process: &Path) -> impl Iterator<Item = String> + use<> {
+    fs::read_dir(process.join("fd")).into_iter().flatten().flatten().filter_map(|fd| {
+        let link = fs::read_link(fd.path()).ok()?;
+        Some(link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned())
     })
+}
+
+/// Reads a line of `/proc/net/tcp`, if its socket listens: the local address as `0100007F:08AE` in its second field,
+/// the state in its fourth (0A is LISTEN) and the inode in its tenth (proc_net_tcp.rst of the kernel's documentation).
+fn listening(line: &str) -> Option<Socket> {
+    let mut fields = line.split_whitespace();
+    let (address, port) = fields.nth(1)?.split_once(':')?;
+    if fields.nth(1)? != "0A" {
+        return None;
+    }
+    let inode = fields.nth(5)?.to_owned();
+    Some(Socket { address: parse_address(address)?, port: u16::from_str_radix(port, 16).ok()?, inode })
+}
+
+/// Reads an address that the kernel wrote as words of 32 bits, each in the machine's own byte order.
+fn parse_address(text: &str) -> Option<IpAddr> {
+    let word = |at: usize| Some(u32::from_str_radix(text.get(at..at + 8)?, 16).ok()?.to_ne_bytes());
+    match text.len() {
+        8 => Some(IpAddr::from(word(0)?)),
+        32 => {
+            let words = [word(0)?, word(8)?, word(16)?, word(24)?];
+            Some(IpAddr::from(<[u8; 16]>::try_from(words.concat()).ok()?))
+        }
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -66,8 +135,29 @@ mod tests {
         assert!(!is_free(loopback(), port));
         let holder = holder(port).unwrap();
         assert!(holder.contains(&format!("pid {}", std::process::id())), "{holder}");
+        let us = std::process::id();
+        let listeners = Listeners::now();
+        assert!(listeners.has(us, loopback(), port));
+        assert!(!listeners.has(us, "127.0.0.2".parse().unwrap(), port));
+        assert_eq!(listeners.holder(loopback(), port), Some(holder.clone()));
+        assert_eq!(listeners.holder("0.0.0.0".parse().unwrap(), port), Some(holder));
+        assert_eq!(listeners.holder("127.0.0.2".parse().unwrap(), port), None);
         drop(listener);
         assert!(is_free(loopback(), port));
         assert_eq!(super::holder(port), None);
+        assert!(!Listeners::now().has(us, loopback(), port));
+    }
+
+    #[test]
+    fn the_kernels_table_is_understood() {
+        let line = "   0: 0100007F:08AE 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 4711 1";
+        let socket = listening(line).unwrap();
+        assert_eq!(socket, Socket { address: loopback(), port: 2222, inode: "4711".to_owned() });
+        assert_eq!(listening(&line.replace(" 0A ", " 01 ")), None);
+        let six = "00000000000000000000000001000000";
+        assert_eq!(parse_address(six), Some("::1".parse().unwrap()));
+        for bad in ["", "0100007", "0100007F01", "\u{e4}\u{e4}\u{e4}\u{e4}"] {
+            assert_eq!(parse_address(bad), None, "{bad:?}");
+        }
     }
 }

@@ -10,12 +10,14 @@ use crate::host::program::ProcessError;
 use crate::qemu::accel::VerdictError;
 use crate::qemu::disk::DiskError;
 use crate::qemu::launch::LaunchError;
+use crate::qemu::qmp::QmpError;
 use crate::registry::error::RegistryError;
 use crate::registry::ports::ReserveError;
 use crate::ssh::error::ConnectError;
 use crate::ssh::keys::KeyError;
 use crate::ssh::session::SessionError;
 use crate::vm::name::VmName;
+use crate::vm::port::Port;
 
 /// Why a VM was not created, started, reached, stopped or removed.
 #[derive(Debug, thiserror::Error)]
@@ -136,6 +138,22 @@ pub enum LifecycleError {
         /// The VM.
         name: VmName,
     },
+    /// A host port that is to be taken away leads to nothing of it.
+    #[error("`{name}` has no forward on the host port {host}")]
+    NoForward {
+        /// The VM.
+        name: VmName,
+        /// The host port.
+        host: Port,
+    },
+    /// The forward by which ai-vm reaches it is to be taken away.
+    #[error("the host port {host} leads to the SSH server of `{name}`, without which ai-vm cannot reach it")]
+    SshForward {
+        /// The VM.
+        name: VmName,
+        /// The host port.
+        host: Port,
+    },
     /// Background work ended in an unexpected way.
     #[error("an internal task failed")]
     Task(#[from] tokio::task::JoinError),
@@ -157,6 +175,9 @@ pub enum LifecycleError {
     /// See there.
     #[error(transparent)]
     Launch(#[from] LaunchError),
+    /// See there.
+    #[error(transparent)]
+    Qmp(#[from] QmpError),
     /// See there.
     #[error(transparent)]
     Connect(#[from] ConnectError),
@@ -198,6 +219,7 @@ impl LifecycleError {
             Self::Disk(error) => error,
             Self::Accelerator(error) => error,
             Self::Launch(error) => error,
+            Self::Qmp(error) => error,
             Self::Connect(error) => error,
             Self::Session(error) => error,
             Self::Key(error) => error,
@@ -213,12 +235,13 @@ impl Diagnostic for LifecycleError {
     fn kind(&self) -> Kind {
         match self {
             Self::Running { .. } | Self::Busy { .. } => Kind::Conflict,
-            Self::Adopted { .. } | Self::NoImage => Kind::Usage,
+            Self::Adopted { .. } | Self::NoImage | Self::SshForward { .. } => Kind::Usage,
             Self::Unreachable { error, .. } | Self::NotAdopted { error, .. } => error.kind(),
             Self::NotReady { .. }
             | Self::NotReached { .. }
             | Self::StillRuns { .. }
             | Self::WillNotStop { .. } => Kind::Timeout,
+            Self::NoForward { .. } => Kind::NotFound,
             other => other.inner().map_or(Kind::Failed, Diagnostic::kind),
         }
     }
@@ -274,6 +297,7 @@ impl Diagnostic for LifecycleError {
             Self::NoSshPort { name } => {
                 vec![format!("its record lacks a forward to guest port 22: `ai-vm info {name}`")]
             }
+            Self::NoForward { name, .. } => vec![format!("`ai-vm port ls {name}` shows those that it has")],
             other => other.inner().map(Diagnostic::hints).unwrap_or_default(),
         }
     }

@@ -6,6 +6,7 @@ pub mod error;
 pub mod event;
 pub mod image;
 pub mod observe;
+pub mod ports;
 pub mod prepare;
 pub mod reach;
 pub mod ready;

@@ -3,6 +3,7 @@
 pub mod accel;
 pub mod args;
 pub mod disk;
+pub mod hostfwd;
 pub mod launch;
 pub mod qmp;
 

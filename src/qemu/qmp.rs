@@ -10,6 +10,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
+use crate::diagnostic::{Diagnostic, Kind};
 use crate::host::layout::VmDir;
 use crate::host::socket;
 use crate::vm::state::Answer;
@@ -43,9 +44,30 @@ pub enum QmpError {
     },
 }
 
+impl Diagnostic for QmpError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Silent => Kind::Timeout,
+            Self::Absent | Self::Broken(_) | Self::Refused { .. } => Kind::Failed,
+        }
+    }
+}
+
 /// Runs one command and returns its result.
 pub async fn execute(dir: &VmDir, command: &'static str) -> Result<Value, QmpError> {
-    timeout(LIMIT, session(dir, command)).await.unwrap_or(Err(QmpError::Silent))
+    execute_with(dir, command, &json!({})).await
+}
+
+/// Runs one command with arguments, a JSON object, and returns its result.
+pub async fn execute_with(dir: &VmDir, command: &'static str, arguments: &Value) -> Result<Value, QmpError> {
+    timeout(LIMIT, session(dir, command, arguments)).await.unwrap_or(Err(QmpError::Silent))
+}
+
+/// Runs a line of the monitor that people use, for what the protocol has no command for, and returns its words. Those
+/// alone tell whether it worked, and each command has its own.
+pub async fn monitor(dir: &VmDir, line: &str) -> Result<String, QmpError> {
+    let said = execute_with(dir, "human-monitor-command", &json!({ "command-line": line })).await?;
+    Ok(said.as_str().unwrap_or_default().trim().to_owned())
 }
 
 /// Asks what QEMU is doing.
@@ -65,13 +87,14 @@ pub async fn status(dir: &VmDir) -> Answer {
     }
 }
 
-async fn session(dir: &VmDir, command: &'static str) -> Result<Value, QmpError> {
+async fn session(dir: &VmDir, command: &'static str, arguments: &Value) -> Result<Value, QmpError> {
     let mut stream = BufReader::new(connect(dir).await?);
     // The greeting comes when QEMU has time for this client.
     reply(&mut stream, "greeting").await?;
     let mut result = Value::Null;
-    for command in ["qmp_capabilities", command] {
-        let line = format!("{}\n", json!({ "execute": command }));
+    let nothing = json!({});
+    for (command, arguments) in [("qmp_capabilities", &nothing), (command, arguments)] {
+        let line = format!("{}\n", json!({ "execute": command, "arguments": arguments }));
         stream.write_all(line.as_bytes()).await.map_err(QmpError::Broken)?;
         result = loop {
             let answer = reply(&mut stream, command).await?;

@@ -135,30 +135,51 @@ pub fn assign(
 ) -> Result<Vec<Forward>, ReserveError> {
     let ssh = ForwardRequest { host: request.ssh, guest: Port::SSH };
     let wanted: Vec<ForwardRequest> = std::iter::once(ssh).chain(request.forwards.iter().copied()).collect();
+    choose_all(&wanted, request.bind, reserved, probe)
+}
+
+/// Decides further forwards of a VM that has some, whose host ports are among `reserved`. What it has already is not
+/// given again: the same request twice comes to the same.
+pub fn extend(
+    has: &[Forward],
+    wanted: &[ForwardRequest],
+    bind: IpAddr,
+    reserved: &Reserved,
+    probe: &dyn Probe,
+) -> Result<Vec<Forward>, ReserveError> {
+    let is_there = |wanted: &&ForwardRequest| has.iter().any(|forward| wanted.is_met_by(forward, bind));
+    let missing: Vec<ForwardRequest> = wanted.iter().filter(|wanted| !is_there(wanted)).copied().collect();
+    choose_all(&missing, bind, reserved, probe)
+}
+
+fn choose_all(
+    wanted: &[ForwardRequest],
+    bind: IpAddr,
+    reserved: &Reserved,
+    probe: &dyn Probe,
+) -> Result<Vec<Forward>, ReserveError> {
     let mut ours: Vec<Port> = Vec::new();
     for fixed in wanted.iter().filter_map(|forward| fixed_port(forward.host)) {
         if ours.contains(&fixed) {
             return Err(ReserveError::Twice { port: fixed });
         }
-        check_fixed(fixed, request.bind, reserved, probe)?;
+        check_fixed(fixed, bind, reserved, probe)?;
         ours.push(fixed);
     }
     let mut forwards = Vec::new();
-    for ForwardRequest { host, guest } in wanted {
+    for &ForwardRequest { host, guest } in wanted {
         let (host, auto) = match host {
             HostPort::Fixed(port) => (port, false),
             HostPort::Auto => {
                 let usable = |port: Port| {
-                    !ours.contains(&port)
-                        && !reserved.contains_key(&port)
-                        && probe.is_free(request.bind, port)
+                    !ours.contains(&port) && !reserved.contains_key(&port) && probe.is_free(bind, port)
                 };
                 let port = choose(guest, usable, probe).ok_or(ReserveError::Exhausted { guest })?;
                 ours.push(port);
                 (port, true)
             }
         };
-        forwards.push(Forward { host, guest, bind: request.bind, auto });
+        forwards.push(Forward { host, guest, bind, auto });
     }
     Ok(forwards)
 }
@@ -271,6 +292,20 @@ mod tests {
         assert!(matches!(ask(&["6000:1", "6000:2"]), ReserveError::Twice { .. }));
         let twice = request(HostPort::Fixed(port(6000)), &["6000:2"]);
         assert!(matches!(assign(&twice, &reserved, &probe), Err(ReserveError::Twice { .. })));
+    }
+
+    #[test]
+    fn what_is_there_is_not_given_again() {
+        let probe = Fake(vec![]);
+        let wanted = |texts: &[&str]| texts.iter().map(|f| f.parse().unwrap()).collect::<Vec<_>>();
+        let has = assign(&request(HostPort::Auto, &["8080:80"]), &Reserved::new(), &probe).unwrap();
+        let name: VmName = "vm".parse().unwrap();
+        let reserved: Reserved = has.iter().map(|forward| (forward.host, name.clone())).collect();
+        let more = |texts: &[&str]| extend(&has, &wanted(texts), loopback(), &reserved, &probe);
+        assert_eq!(hosts(&more(&["8080:80", "auto:80", "auto:22"]).unwrap()), [0u16; 0]);
+        assert_eq!(hosts(&more(&["auto:81", "8080:80"]).unwrap()), [8081]);
+        assert!(matches!(more(&["8080:81"]), Err(ReserveError::Reserved { .. })));
+        assert!(matches!(more(&["9000:1", "9000:1"]), Err(ReserveError::Twice { .. })));
     }
 
     proptest! {

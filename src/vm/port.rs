@@ -78,6 +78,17 @@ pub struct ForwardRequest {
     pub guest: Port,
 }
 
+impl ForwardRequest {
+    /// Tells whether a forward is what was asked for, on this host address.
+    pub fn is_met_by(&self, forward: &Forward, bind: IpAddr) -> bool {
+        let host = match self.host {
+            HostPort::Fixed(port) => port == forward.host,
+            HostPort::Auto => true,
+        };
+        host && (forward.guest, forward.bind) == (self.guest, bind)
+    }
+}
+
 impl FromStr for ForwardRequest {
     type Err = PortError;
 

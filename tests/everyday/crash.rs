@@ -46,6 +46,7 @@ fn sweep(args: &[&str], before: impl Fn(&Home), after: impl Fn(&Home, &str)) {
         let complete: &[i32] = match args[0] {
             "create" => &[0, 4],
             "rm" => &[0, 3],
+            "port" if args[1] == "rm" => &[0, 3],
             _ => &[0],
         };
         assert!(complete.contains(&again.code), "{about}, and again: {}", again.err);
@@ -131,5 +132,41 @@ fn rm_is_all_or_nothing() {
             machine::start(home);
         },
         |home, about| assert!(home.list().is_empty(), "{about}"),
+    );
+}
+
+#[test]
+fn port_add_can_be_repeated() {
+    let image = Home::new();
+    let flags = machine::empty(&image);
+    let port = portpicker::pick_unused_port().unwrap();
+    sweep(
+        &["port", "add", "vm", &format!("{port}:80")],
+        |home| {
+            create(home, &flags);
+            machine::start(home);
+        },
+        |home, about| {
+            assert_eq!(home.list()[0]["ports"][1]["host"], port, "{about}");
+            assert!(std::net::TcpStream::connect(("127.0.0.1", port)).is_ok(), "{about}");
+        },
+    );
+}
+
+#[test]
+fn port_rm_can_be_repeated() {
+    let image = Home::new();
+    let flags = machine::empty(&image);
+    let port = portpicker::pick_unused_port().unwrap();
+    sweep(
+        &["port", "rm", "vm", &port.to_string()],
+        |home| {
+            create(home, &[flags.as_slice(), &["-p".to_owned(), format!("{port}:80")]].concat());
+            machine::start(home);
+        },
+        |home, about| {
+            assert_eq!(home.list()[0]["ports"].as_array().unwrap().len(), 1, "{about}");
+            assert!(std::net::TcpStream::connect(("127.0.0.1", port)).is_err(), "{about}");
+        },
     );
 }

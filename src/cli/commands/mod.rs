@@ -11,6 +11,7 @@ pub mod image;
 pub mod info;
 pub mod logs;
 pub mod ls;
+pub mod port;
 pub mod restart;
 pub mod rm;
 pub mod shell;
@@ -46,6 +47,7 @@ pub fn run(command: Command, terminal: Terminal) -> Result<u8, Failure> {
         Command::Shell(args) => shell::run(&ctx, args),
         Command::Logs(args) => logs::run(&ctx, &args),
         Command::Wait(args) => wait::run(&ctx, &args),
+        Command::Port(args) => port::run(&ctx, args),
         Command::Image(args) => image::run(&ctx, args),
         Command::Doctor(args) => doctor::run(&ctx, &args),
         Command::Config(args) => config::run(&ctx, &args),
