@@ -174,6 +174,10 @@ async fn one<O: Sink, E: Sink>(
     };
     drop(listener);
     let (command, control) = all.register();
+    // Who registers after the others were told to end has not been told.
+    if *all.stopped.borrow() {
+        return End::Cancelled;
+    }
     let streams = Streams { stdin: input(task.stdin.clone()), stdout, stderr };
     let ended = match task.limit {
         None => running.pump(streams, control).await,

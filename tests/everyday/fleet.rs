@@ -120,7 +120,7 @@ fn the_same_input_for_all() {
 #[test]
 fn what_takes_too_long_or_is_not_wanted_any_more_is_ended() {
     let fleet = Fleet::new();
-    // They end by themselves soon after: a server need not pass a signal on.
+    // They end by themselves soon after: OpenSSH's server passes no signal on to commands of root.
     let ran = fleet.exec(&["a", "b", "--run-timeout", "1", "--", "sleep", "30"]);
     assert_eq!(ran.code, 124, "{}", ran.err);
     assert!(ran.err.contains("took longer than 1 s"), "{}", ran.err);

@@ -24,4 +24,5 @@ mod ports;
 mod privacy;
 mod terminal;
 mod trouble;
+mod warm;
 mod wrong_servers;

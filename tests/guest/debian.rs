@@ -43,7 +43,7 @@ fn the_life_of_a_debian_guest() {
 
 type Part = (&'static str, fn(&Home));
 
-const PARTS: [Part; 13] = [
+const PARTS: [Part; 14] = [
     ("is what was asked for", is_what_was_asked_for),
     ("has what agents need", has_what_agents_need),
     ("every exit code arrives", every_exit_code_arrives),
@@ -51,6 +51,7 @@ const PARTS: [Part; 13] = [
     ("argv arrives through every login shell", argv_arrives_through_every_login_shell),
     ("users and directories", users_and_directories),
     ("signals are passed on", signals_are_passed_on),
+    ("what takes too long is ended", what_takes_too_long_is_ended),
     ("a shell in a terminal", a_shell_in_a_terminal),
     ("secrets stay inside", secrets_stay_inside),
     ("survives its own reboot", survives_its_own_reboot),
@@ -202,6 +203,14 @@ fn signals_are_passed_on(home: &Home) {
         }
         processes::signal(child.id(), name);
         assert_eq!(wait(child, Duration::from_secs(30), name).code, code, "{name}");
+    }
+}
+
+fn what_takes_too_long_is_ended(home: &Home) {
+    for way in [["exec", VM].as_slice(), &["exec", "--no-mux", VM]] {
+        let ran = home.run(&[way, &["--run-timeout", "1", "--", "sleep", "987"]].concat());
+        assert_eq!(ran.code, 124, "{}", ran.err);
+        assert_eq!(exec(home, &["pgrep", "-fx", "sleep 987"]).out, "", "it goes on in the guest");
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::cli::commands::exec_many::{self, ManyArgs};
 use crate::cli::context::Context;
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Failure, UsageError};
 use crate::cli::targets::Targets;
 use crate::cli::values::{duration, value};
 use crate::diagnostic::Diagnostic;
@@ -134,6 +134,11 @@ pub fn run(ctx: &Context, args: Args) -> Result<u8, Failure> {
     let program = args.surroundings.around(args.command)?;
     match args.targets.names.as_slice() {
         [name] if !args.many.are_given() => run_in(ctx, name, &args.reach, &program, tty),
+        _ if args.tty => Err(UsageError {
+            message: "`--tty` is for one VM: many cannot share a terminal".to_owned(),
+            hint: "leave it away, or name one VM".to_owned(),
+        }
+        .into()),
         _ => exec_many::run(ctx, &args.targets, &args.reach, &args.many, program),
     }
 }

@@ -47,7 +47,8 @@ pub struct ManyArgs {
     /// End the others as soon as one fails
     #[arg(long)]
     fail_fast: bool,
-    /// End the command where it takes longer than this, with exit code 124
+    /// End the command where it takes longer than this, with exit code 124. It is told to by TERM, which
+    /// OpenSSH's server does not pass on to commands of root
     #[arg(long, value_name = "TIME", value_parser = duration)]
     run_timeout: Option<Duration>,
     /// Give each VM a copy of stdin, of up to 64 MiB; without it they get none

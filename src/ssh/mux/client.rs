@@ -15,7 +15,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::host::{detached, lock, socket};
 use crate::ssh::mux::pipe::{drain, fill};
-use crate::ssh::mux::wire::{self, Listener, Reply, Request};
+use crate::ssh::mux::wire::{self, Go, Listener, Reply, Request};
 use crate::ssh::program::{Control, End, Sink, Streams};
 use crate::ssh::session::SessionError;
 
@@ -87,13 +87,14 @@ impl Holder {
         wire::send(&stream, request, &there)?;
         drop(there);
         stream.set_nonblocking(true)?;
-        let (hear, tell) = UnixStream::from_std(stream)?.into_split();
+        let (hear, mut tell) = UnixStream::from_std(stream)?.into_split();
         let mut hear = Listener::new(hear);
         if timeout(READ, hear.next()).await != Ok(Some(Reply::Here))
-            || timeout(CONNECT, hear.next()).await != Ok(Some(Reply::Accepted))
+            || timeout(CONNECT, hear.next()).await != Ok(Some(Reply::Connected))
         {
             return Ok(None);
         }
+        wire::say(&mut tell, &Go).await?;
         Ok(Some(Remote {
             hear,
             tell,

@@ -10,13 +10,13 @@ use std::time::Duration;
 use tokio::net::unix::{OwnedWriteHalf, pipe};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, interval, timeout};
+use tokio::time::{Instant, interval, sleep, timeout};
 
 use crate::host::{files, socket};
 use crate::ssh::connect::{Session, connect};
 use crate::ssh::mux::pipe::source;
 use crate::ssh::mux::pool::{Idle, Key, Pool};
-use crate::ssh::mux::wire::{self, Listener, PIPES, Reply, Request};
+use crate::ssh::mux::wire::{self, Go, Listener, PIPES, Reply, Request};
 use crate::ssh::program::{Control, End, Program, Started, Streams};
 use crate::ssh::session::SessionError;
 
@@ -25,6 +25,9 @@ const STAY: Duration = Duration::from_secs(10);
 
 /// How often it looks round.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// How long to wait before the next request is taken when one could not be.
+const RECOVER: Duration = Duration::from_millis(50);
 
 /// How long a command may take to say what it wants.
 const REQUEST: Duration = Duration::from_secs(2);
@@ -55,8 +58,12 @@ pub async fn serve(dir: &Path, name: &str) -> io::Result<()> {
     loop {
         tokio::select! {
             asked = listener.accept() => {
+                let Ok((stream, _)) = asked else {
+                    // Out of descriptors, most likely. Programs that run are not to end because of it.
+                    sleep(RECOVER).await;
+                    continue;
+                };
                 let (pool, in_use) = (Arc::clone(&pool), Arc::clone(&in_use));
-                let stream = asked?.0;
                 tokio::spawn(async move {
                     // Whoever asked went away, or will see that it got no answer.
                     let _ = lend(stream, &pool).await;
@@ -93,10 +100,18 @@ async fn lend(mut stream: UnixStream, pool: &Pool) -> io::Result<()> {
     let key = Key { target: request.target.clone(), boot: request.boot.clone() };
     // Without a connection the command connects by itself, and tells why it cannot.
     let Some((session, standby)) = connection(pool, &key).await else { return Ok(()) };
-    wire::say(&mut answer, &Reply::Accepted).await?;
+    wire::say(&mut answer, &Reply::Connected).await?;
+    let mut hear = Listener::new(hear);
+    if timeout(REQUEST, hear.next()).await != Ok(Some(Go)) {
+        // The command has gone another way meanwhile. What is in order stays for the next one.
+        if let Some(standby) = standby {
+            pool.put(key, Idle::now(session, standby));
+        }
+        return Ok(());
+    }
     let begin_by = Instant::now() + request.limit;
     let ended = match begin(&session, standby, request, begin_by).await {
-        Ok(started) => carry(started, pipes, Listener::new(hear)).await,
+        Ok(started) => carry(started, pipes, hear).await,
         Err(error) => Err(error),
     };
     match ended {

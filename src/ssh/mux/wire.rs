@@ -21,7 +21,7 @@ use crate::ssh::program::TerminalRequest;
 use crate::ssh::target::Target;
 
 /// Part of the socket's name: a holder of another version is never asked.
-pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "-2");
+pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "-3");
 
 /// The longest request in bytes. A command line has 128 KiB at most, and comes twice.
 const MAX_REQUEST: usize = 1 << 20;
@@ -49,8 +49,8 @@ pub struct Request {
 pub enum Reply {
     /// The request has been read.
     Here,
-    /// The program is about to be run: from here on it must not be run in another way.
-    Accepted,
+    /// There is a connection. The program is run when the command says [`Go`], and not without.
+    Connected,
     /// It ended with this exit code, and all of its output is in the pipes.
     Ended(u8),
     /// The connection was lost.
@@ -60,6 +60,11 @@ pub enum Reply {
     /// The server did not begin to run it in time.
     NotBegun,
 }
+
+/// What the command says when it still wants its program to be run. From here on it must not run it in another way:
+/// a command that had given up meanwhile, and did so, never says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Go;
 
 /// Sends a request with its pipes.
 pub fn send(stream: &BlockingStream, request: &Request, pipes: &[OwnedFd; PIPES]) -> io::Result<()> {

@@ -1,0 +1,136 @@
+//! Connections that are kept between commands: used, never wrongly, and done without when the holder is sick.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use ai_vm::host::detached;
+use ai_vm::host::layout::{Identity, Layout, VmDir};
+use ai_vm::lifecycle::run::Run;
+use ai_vm::lifecycle::{Engine, ready};
+use ai_vm::registry::store::Registry;
+use ai_vm::ssh::command::RemoteCommand;
+use ai_vm::ssh::mux::wire::{self, Request};
+use ai_vm::ssh::target::Target;
+
+use crate::home::Ran;
+use crate::processes;
+use crate::sshd::Guest;
+
+fn exec(guest: &Guest, flags: &[&str]) -> Ran {
+    guest.home.run(&[&["exec", "vm"], flags, &["--", "echo", "here"]].concat())
+}
+
+fn ok(guest: &Guest, flags: &[&str]) {
+    let ran = exec(guest, flags);
+    assert_eq!((ran.code, ran.out.as_str(), ran.err.as_str()), (0, "here\n", ""));
+}
+
+fn logins(guest: &Guest) -> usize {
+    guest.server_says().matches("Accepted publickey").count()
+}
+
+fn holder(guest: &Guest) -> u32 {
+    let layout = Layout::new(guest.home.data());
+    detached::find_by_stdin(&layout.holder_lock(wire::VERSION)).unwrap().pid
+}
+
+fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn later_commands_need_not_log_in() {
+    let guest = Guest::serve("");
+    // A connection is back as soon as the next shell waits on it.
+    wait_until("every command logs in", || {
+        let before = logins(&guest);
+        ok(&guest, &[]);
+        logins(&guest) == before
+    });
+    let before = logins(&guest);
+    ok(&guest, &["--no-mux"]);
+    assert_eq!(logins(&guest), before + 1);
+}
+
+#[test]
+fn a_connection_is_only_for_its_boot_and_its_key() {
+    let guest = Guest::serve("");
+    ok(&guest, &[]);
+    let vm = VmDir::at(guest.home.vm("vm"));
+    let next = Run::now("1".repeat(32), "tcg".to_owned());
+    next.write(&vm).unwrap();
+    next.set_ready(&vm).unwrap();
+    ok(&guest, &[]);
+    assert_eq!(logins(&guest), 2, "a connection of an earlier boot was used");
+    let other = ai_vm::ssh::keys::generate("other").unwrap();
+    std::fs::write(guest.file(Identity::HOST_PUBLIC_KEY), other.public).unwrap();
+    let ran = exec(&guest, &[]);
+    assert_eq!((ran.code, ran.out.as_str()), (125, ""), "{}", ran.err);
+    assert!(ran.err.contains("another host key"), "{}", ran.err);
+}
+
+#[test]
+fn a_sick_holder_is_done_without() {
+    let guest = Guest::serve("");
+    ok(&guest, &[]);
+    processes::signal(holder(&guest), "STOP");
+    ok(&guest, &[]);
+    processes::signal(holder(&guest), "KILL");
+    ok(&guest, &[]);
+    ok(&guest, &[]);
+    let new = holder(&guest);
+    std::fs::remove_file(guest.home.data().join(Layout::holder_socket(wire::VERSION))).unwrap();
+    wait_until("the holder stays although nobody can reach it", || {
+        !std::path::Path::new(&format!("/proc/{new}")).exists()
+            || std::fs::read_to_string(format!("/proc/{new}/stat")).is_ok_and(|stat| stat.contains(") Z "))
+    });
+    ok(&guest, &[]);
+}
+
+#[test]
+fn nothing_runs_without_a_last_word() {
+    let guest = Guest::serve("");
+    ok(&guest, &[]);
+    let mark = guest.home.dir().join("ran");
+    let argv = ["touch", mark.to_str().unwrap()].map(Into::into).to_vec();
+    let vm = VmDir::at(guest.home.vm("vm"));
+    let request = Request {
+        target: target(&guest),
+        boot: Run::read(&vm).unwrap().boot,
+        limit: Duration::from_secs(10),
+        command: Some(RemoteCommand { argv, ..RemoteCommand::default() }.encode().unwrap()),
+        terminal: None,
+    };
+    for (last_word, runs) in [("", false), ("null\n", true)] {
+        let socket = guest.home.data().join(Layout::holder_socket(wire::VERSION));
+        let mut stream = UnixStream::connect(socket).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let null = || OwnedFd::from(std::io::pipe().unwrap().1);
+        let (input, _kept) = std::io::pipe().unwrap();
+        wire::send(&stream, &request, &[input.into(), null(), null()]).unwrap();
+        let mut said = BufReader::new(stream.try_clone().unwrap()).lines().map(Result::unwrap);
+        assert_eq!([said.next().unwrap(), said.next().unwrap()], ["\"Here\"", "\"Connected\""]);
+        stream.write_all(last_word.as_bytes()).unwrap();
+        if runs {
+            assert!(said.next().unwrap().starts_with("{\"Ended\":"));
+        } else {
+            stream.shutdown(std::net::Shutdown::Both).unwrap();
+            // The connection goes back: when the next command has used it, this one would have run.
+            ok(&guest, &[]);
+        }
+        assert_eq!(mark.exists(), runs);
+    }
+}
+
+fn target(guest: &Guest) -> Target {
+    let registry = Registry::new(Layout::new(guest.home.data()));
+    let record = registry.get(&"vm".parse().unwrap()).unwrap();
+    let engine = Engine { registry, qemu: None, mirror: None, agent: None, keys: Vec::new() };
+    ready::target(&engine, &record).unwrap()
+}
