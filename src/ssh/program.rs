@@ -8,7 +8,7 @@ use bytes::Bytes;
 use russh::client::Msg;
 use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Error, Sig};
 use serde::{Deserialize, Serialize};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::ssh::command::{self, Encoded};
@@ -147,11 +147,14 @@ impl Started {
         let Streams { stdin, mut stdout, mut stderr } = streams;
         let (mut reader, writer) = self.channel.split();
         let writer = Arc::new(writer);
-        let feeding = tokio::spawn(feed(Arc::clone(&writer), stdin));
+        // Input before the server has said that the program runs could fill the connection, so that this is never heard.
+        let (begun, begin) = oneshot::channel();
+        let feeding = tokio::spawn(feed(begin, Arc::clone(&writer), stdin));
         let (ask, requests) = mpsc::channel(REQUESTS);
         let asking = tokio::spawn(pass_on(writer, requests));
         let result = {
-            let mut receiving = std::pin::pin!(receive(&mut reader, self.begin_by, &mut stdout, &mut stderr));
+            let mut receiving =
+                std::pin::pin!(receive(&mut reader, self.begin_by, begun, &mut stdout, &mut stderr));
             loop {
                 tokio::select! {
                     end = &mut receiving => break end,
@@ -199,8 +202,15 @@ impl End {
     }
 }
 
-/// Sends input to the program, as fast as the program reads it, and then its end.
-async fn feed(writer: Arc<ChannelWriteHalf<Msg>>, mut stdin: mpsc::Receiver<Bytes>) {
+/// Sends input to the program once it has begun, as fast as the program reads it, and then its end.
+async fn feed(
+    begin: oneshot::Receiver<()>,
+    writer: Arc<ChannelWriteHalf<Msg>>,
+    mut stdin: mpsc::Receiver<Bytes>,
+) {
+    if begin.await.is_err() {
+        return;
+    }
     while let Some(chunk) = stdin.recv().await {
         if writer.data_bytes(chunk).await.is_err() {
             return;
@@ -226,17 +236,22 @@ async fn pass_on(writer: Arc<ChannelWriteHalf<Msg>>, mut requests: mpsc::Receive
 async fn receive(
     reader: &mut ChannelReadHalf,
     begin_by: Instant,
+    begun: oneshot::Sender<()>,
     stdout: &mut impl Sink,
     stderr: &mut impl Sink,
 ) -> Result<End, SessionError> {
-    let (mut begun, mut complete) = (false, false);
+    let mut waiting = Some(begun);
+    let mut complete = false;
     let mut code = None;
     loop {
         let message = match code {
-            None if !begun => match timeout_at(begin_by, reader.wait()).await {
+            None if waiting.is_some() => match timeout_at(begin_by, reader.wait()).await {
                 Ok(message) => {
                     // The window can grow before the server has answered.
-                    begun = !matches!(message, Some(ChannelMsg::WindowAdjusted { .. }));
+                    if !matches!(message, Some(ChannelMsg::WindowAdjusted { .. })) {
+                        // Nobody is there to be told when there is no input.
+                        let _ = waiting.take().map(|begun| begun.send(()));
+                    }
                     message
                 }
                 Err(_) => return Err(SessionError::NotBegun),
