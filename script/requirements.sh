@@ -4,7 +4,11 @@
 # that needs root. On another system, what is missing is named.
 # shellcheck shell=bash
 
-# The commands that ai-vm and its build need, and the packages that bring them.
+# The commands that the build of ai-vm needs, and the packages that bring them.
+# shellcheck disable=SC2034
+to_build=("cc=gcc libc6-dev")
+
+# The commands that ai-vm needs.
 # shellcheck disable=SC2034
 to_run=(
   "qemu-system-x86_64=qemu-system-x86"
@@ -15,7 +19,6 @@ to_run=(
   "zstd=zstd"
   "cpio=cpio"
   "curl=curl"
-  "cc=gcc libc6-dev"
 )
 
 # The commands that its tests need besides.
