@@ -2,19 +2,22 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::host::layout::{Layout, VmDir};
 use crate::host::lock;
+use crate::lifecycle::attempt::{self, Attempt, Outcome};
 use crate::lifecycle::error::LifecycleError;
 use crate::lifecycle::event::Listener;
 use crate::lifecycle::ready::Patience;
 use crate::lifecycle::run::Run;
 use crate::lifecycle::{Engine, ready};
+use crate::ssh::connect;
 use crate::ssh::mux::client::Holder;
 use crate::ssh::mux::wire::{self, Request};
 use crate::ssh::program::{Program, TerminalRequest};
 use crate::ssh::running::Running;
+use crate::ssh::session::SessionError;
 use crate::vm::name::VmName;
 
 /// How a guest is reached.
@@ -43,13 +46,49 @@ pub async fn start(
         && let Some(request) = request(engine, name, patience, program, terminal)?
         // A holder that is sick leaves time to do without it.
         && let Ok(Some(remote)) =
-            timeout(patience.left() / 2, holder(engine.registry.layout()).run(&request)).await
+            timeout(patience.left() / 2, holder(engine.registry.layout()).run(&request, None)).await
     {
         return Ok(Running::Shared(remote));
     }
     let session = ready::session(engine, name, patience, listener).await?;
     let begin_by = patience.end().min(Instant::now() + BEGIN);
     Ok(Running::on(session, program, terminal, begin_by).await?)
+}
+
+/// Waits until a guest is ready, on a connection that the holder keeps, so that the first command need not log in anew.
+pub async fn wait(
+    engine: &Engine,
+    name: &VmName,
+    patience: Patience,
+    listener: &Listener,
+) -> Result<(), LifecycleError> {
+    if engine.registry.get(name)?.guest.is_adopted() {
+        return ready::session(engine, name, patience, listener).await.map(drop);
+    }
+    let holder = holder(engine.registry.layout());
+    ready::until(engine, name, patience, listener, |attempt| ask(holder.clone(), attempt)).await
+}
+
+/// Attempts to see a guest ready by way of the holder, and without it where that does not work.
+async fn ask(holder: Holder, attempt: Attempt) -> Outcome<()> {
+    let speaks_by = attempt.end.min(Instant::now() + attempt.patience);
+    let brought = match connect::reach(&attempt.target, speaks_by).await {
+        Ok(brought) => brought,
+        Err(error) => return attempt::failed(error),
+    };
+    let request = Request {
+        target: attempt.target.clone(),
+        boot: attempt.run.boot.clone(),
+        limit: attempt.end.saturating_duration_since(Instant::now()),
+        command: Some(attempt.question()),
+        terminal: None,
+    };
+    match timeout_at(attempt.end, holder.run(&request, Some(brought))).await {
+        Ok(Some(remote)) => attempt.answered(remote.status(attempt.end).await, ()),
+        // Alone it also becomes known what is in the way.
+        Ok(None) => Ok(attempt::log_in(attempt).await?.map(drop)),
+        Err(_) => Ok(Err(SessionError::Timeout.to_string())),
+    }
 }
 
 /// Describes what is wanted of the holder. Only of a guest that has been seen ready in this boot: while one boots there

@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use crate::host::files;
 use crate::host::layout::{Identity, VmDir};
 use crate::host::lock;
+use crate::lifecycle::attempt::{Attempt, Outcome, log_in};
 use crate::lifecycle::error::LifecycleError;
 use crate::lifecycle::event::{Event, Listener};
 use crate::lifecycle::run::Run;
@@ -15,15 +16,12 @@ use crate::lifecycle::{Engine, adopt};
 use crate::qemu::launch::last_words;
 use crate::qemu::qmp;
 use crate::registry::record::Record;
-use crate::ssh::connect::{Session, connect};
+use crate::ssh::connect::Session;
 use crate::ssh::target::{Login, Target};
 use crate::vm::endpoint::Endpoint;
 use crate::vm::name::VmName;
 use crate::vm::spec::Guest;
 use crate::vm::state::Answer;
-
-/// How long one login may take once the server has begun to speak; an emulated guest at its first breath is slow.
-const LOGIN: Duration = Duration::from_secs(20);
 
 /// The pause between attempts. An attempt on a guest that is not there yet lasts longer than this by itself.
 const PAUSE: Duration = Duration::from_millis(30);
@@ -40,9 +38,6 @@ const ASK: Duration = Duration::from_secs(2);
 
 /// The largest key file that is read, in bytes.
 const MAX_KEY: u64 = 16 * 1024;
-
-/// What the guest is asked. Every login shell reads it alike.
-const READ_MARKER: &str = "cat /run/ai-vm/boot";
 
 /// How long something may take in all, whatever is tried for it.
 #[derive(Clone, Copy, Debug)]
@@ -114,6 +109,17 @@ pub async fn session(
     if let Guest::Adopted(adopted) = &record.guest {
         return adopt::session(engine, &record, adopted, patience, listener).await;
     }
+    until(engine, name, patience, listener, log_in).await
+}
+
+/// Attempts to reach the guest of a VM until that works, QEMU has ended, or time is up.
+pub(super) async fn until<T, F: Future<Output = Outcome<T>>>(
+    engine: &Engine,
+    name: &VmName,
+    patience: Patience,
+    listener: &Listener,
+    attempt: impl Fn(Attempt) -> F,
+) -> Result<T, LifecycleError> {
     let dir = engine.registry.dir(name);
     if !lock::is_held(&dir.file(VmDir::RUN_LOCK))? {
         return Err(LifecycleError::Stopped { name: name.clone() });
@@ -125,7 +131,7 @@ pub async fn session(
     let mut last = "QEMU is not up yet".to_owned();
     let reached = timeout_at(deadline, async {
         tokio::select! {
-            session = keep_trying(engine, name, deadline, &mut last) => session,
+            reached = keep_trying(engine, name, deadline, &mut last, attempt) => reached,
             reason = watch(&dir, name, listener) => Err(reason),
         }
     });
@@ -141,12 +147,13 @@ pub async fn session(
 }
 
 /// Tries until it works, or until something is wrong that does not pass; `last` tells how the last attempt failed.
-async fn keep_trying(
+async fn keep_trying<T, F: Future<Output = Outcome<T>>>(
     engine: &Engine,
     name: &VmName,
     deadline: Instant,
     last: &mut String,
-) -> Result<Session, LifecycleError> {
+    attempt: impl Fn(Attempt) -> F,
+) -> Result<T, LifecycleError> {
     let dir = engine.registry.dir(name);
     let mut patience = FIRST_PATIENCE;
     loop {
@@ -156,8 +163,8 @@ async fn keep_trying(
             if run.is_ready(&dir) {
                 patience = LAST_PATIENCE;
             }
-            match attempt(&target, &run, &dir, patience, deadline).await? {
-                Ok(session) => return Ok(session),
+            match attempt(Attempt::within(target, run, &dir, patience, deadline)).await? {
+                Ok(reached) => return Ok(reached),
                 // An attempt that the deadline cut short tells less than the one before it.
                 Err(reason) if Instant::now() < deadline => *last = reason,
                 Err(_) => {}
@@ -191,39 +198,12 @@ async fn watch(dir: &VmDir, name: &VmName, listener: &Listener) -> LifecycleErro
     }
 }
 
-/// Tries once. The inner error is one that may pass, as words.
-async fn attempt(
-    target: &Target,
-    run: &Run,
-    dir: &VmDir,
-    patience: Duration,
-    deadline: Instant,
-) -> Result<Result<Session, String>, LifecycleError> {
-    let end = deadline.min(Instant::now() + LOGIN);
-    let session = match connect(target, patience, end).await {
-        Ok(session) => session,
-        Err(error) if error.may_pass() => return Ok(Err(error.to_string())),
-        // QEMU may only just have lost the port, or never had it.
-        Err(error) => return Err(error.into()),
-    };
-    if run.is_ready(dir) {
-        return Ok(Ok(session));
-    }
-    match session.capture(READ_MARKER, end).await {
-        Ok(answer) if answer.stdout == run.boot.as_bytes() => {
-            run.set_ready(dir)?;
-            Ok(Ok(session))
-        }
-        Ok(_) => Ok(Err("the guest has not finished its set-up".to_owned())),
-        Err(error) => Ok(Err(error.to_string())),
-    }
-}
-
 /// Makes one short attempt, for a look at a VM that was not known to be ready.
 pub async fn is_ready_now(engine: &Engine, record: &Record, patience: Duration, limit: Duration) -> bool {
     let dir = engine.registry.dir(&record.name);
     let (Some(run), Ok(target)) = (Run::read(&dir), target(engine, record)) else { return false };
-    matches!(attempt(&target, &run, &dir, patience, Instant::now() + limit).await, Ok(Ok(_)))
+    let attempt = Attempt::within(target, run, &dir, patience, Instant::now() + limit);
+    matches!(log_in(attempt).await, Ok(Ok(_)))
 }
 
 /// Asks QEMU whether it still lets the guest run.

@@ -28,21 +28,29 @@ pub struct Session {
     pub(super) handle: Handle<Pinned>,
 }
 
-/// Connects, checks the server's key before anything else is said, and logs in; all of it by the deadline. A server
-/// that says nothing for as long as `patience` is given up.
+/// Connects and logs in, all of it by the deadline. A server that says nothing for as long as `patience` is given up.
 pub async fn connect(
     target: &Target,
     patience: Duration,
     deadline: Instant,
 ) -> Result<Session, ConnectError> {
+    let stream = reach(target, deadline.min(Instant::now() + patience)).await?;
+    log_in(stream, target, deadline).await
+}
+
+/// Opens a connection on which the server has begun to speak before `end`. Nothing has been read from it.
+pub async fn reach(target: &Target, end: Instant) -> Result<TcpStream, ConnectError> {
+    let address = &target.endpoint;
+    if target.accepts_early { reach_first(address, end).await } else { reach_once(address, end).await }
+}
+
+/// Checks the server's key before anything else is said, and logs in, all of it by the deadline.
+pub async fn log_in(stream: TcpStream, target: &Target, deadline: Instant) -> Result<Session, ConnectError> {
     let address = &target.endpoint;
     let keys = Keys::of(target).await?;
     let unusable =
         |error: HostKeyError| ConnectError::HostKey { address: address.clone(), reason: error.to_string() };
     let pinned = Pinned::to(target.host_key.parse::<HostKey>().map_err(unusable)?);
-    let end = deadline.min(Instant::now() + patience);
-    let stream =
-        if target.accepts_early { reach(address, end).await? } else { reach_once(address, end).await? };
     let login = async {
         let stream = Stream::new(stream, pinned::SILENCE);
         let mut handle = russh::client::connect_stream(pinned.config(), stream, pinned)
@@ -56,8 +64,8 @@ pub async fn connect(
         .unwrap_or_else(|_| Err(ConnectError::Timeout { address: address.clone() }))
 }
 
-/// Opens a connection on which the server has begun to speak: the first of several that does.
-async fn reach(address: &Endpoint, end: Instant) -> Result<TcpStream, ConnectError> {
+/// Opens connections until the server speaks on one.
+async fn reach_first(address: &Endpoint, end: Instant) -> Result<TcpStream, ConnectError> {
     let silent = |source| ConnectError::Silent { address: address.clone(), source };
     let stagger = STAGGER.max(end.saturating_duration_since(Instant::now()) / MAX_WAITING);
     let mut waiting = JoinSet::new();

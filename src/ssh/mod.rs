@@ -14,6 +14,7 @@ pub mod running;
 pub mod scan;
 pub mod session;
 pub mod signals;
+pub mod status;
 pub mod stdio;
 mod stream;
 pub mod target;

@@ -1,7 +1,7 @@
 //! Connections that are kept between commands: used, never wrongly, and done without when the holder is sick.
 
 use std::io::{BufRead, BufReader, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
@@ -111,9 +111,9 @@ fn nothing_runs_without_a_last_word() {
         let socket = guest.home.data().join(Layout::holder_socket(wire::VERSION));
         let mut stream = UnixStream::connect(socket).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        let null = || OwnedFd::from(std::io::pipe().unwrap().1);
         let (input, _kept) = std::io::pipe().unwrap();
-        wire::send(&stream, &request, &[input.into(), null(), null()]).unwrap();
+        let (_reader, output) = std::io::pipe().unwrap();
+        wire::send(&stream, &request, &[input.as_fd(), output.as_fd(), output.as_fd()]).unwrap();
         let mut said = BufReader::new(stream.try_clone().unwrap()).lines().map(Result::unwrap);
         assert_eq!([said.next().unwrap(), said.next().unwrap()], ["\"Here\"", "\"Connected\""]);
         stream.write_all(last_word.as_bytes()).unwrap();

@@ -8,8 +8,8 @@ use crate::cli::failure::Failure;
 use crate::cli::targets::Targets;
 use crate::cli::values::duration;
 use crate::lifecycle::error::LifecycleError;
-use crate::lifecycle::ready::{self, Patience};
-use crate::lifecycle::start;
+use crate::lifecycle::ready::Patience;
+use crate::lifecycle::{reach, start};
 
 /// Arguments of `start`.
 #[derive(Debug, clap::Args)]
@@ -45,7 +45,7 @@ pub async fn until_ready(vm: Job, timeout: Duration, new_disk: bool) -> Result<S
     let begun = Instant::now();
     let record = vm.engine.registry.get(&vm.name)?;
     start::launch_vm(&vm.engine, &vm.name, new_disk, &vm.listener).await?;
-    ready::session(&vm.engine, &vm.name, Patience::of(timeout), &vm.listener).await?;
+    reach::wait(&vm.engine, &vm.name, Patience::of(timeout), &vm.listener).await?;
     let port = vm.engine.registry.get(&vm.name).unwrap_or(record).ssh().map(|forward| forward.host);
     let port = port.map(|port| port.to_string()).unwrap_or_default();
     Ok(format!("ready in {:.1} s, SSH on port {port}", begun.elapsed().as_secs_f64()))

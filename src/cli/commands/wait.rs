@@ -7,8 +7,8 @@ use crate::cli::each::each;
 use crate::cli::failure::Failure;
 use crate::cli::targets::Targets;
 use crate::cli::values::duration;
-use crate::lifecycle::ready::{self, Patience};
-use crate::lifecycle::stop;
+use crate::lifecycle::ready::Patience;
+use crate::lifecycle::{reach, stop};
 
 /// Arguments of `wait`.
 #[derive(Debug, clap::Args)]
@@ -36,7 +36,7 @@ pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
             stop::wait_until_stopped(&vm.engine, &vm.name, timeout).await?;
             return Ok("stopped".to_owned());
         }
-        ready::session(&vm.engine, &vm.name, Patience::of(timeout).insisting(), &vm.listener).await?;
+        reach::wait(&vm.engine, &vm.name, Patience::of(timeout).insisting(), &vm.listener).await?;
         Ok(format!("ready, after {:.1} s", begun.elapsed().as_secs_f64()))
     })
 }

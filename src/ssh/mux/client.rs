@@ -2,14 +2,14 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream as BlockingStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedWriteHalf, pipe};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
@@ -51,10 +51,11 @@ pub struct Remote {
 }
 
 impl Holder {
-    /// Asks the holder to run a program. `None` means that it has not been run, and that it should be in another way.
-    pub async fn run(&self, request: &Request) -> Option<Remote> {
+    /// Asks the holder to run a program, on a connection of the command's where it brings one on which the server has
+    /// begun to speak. `None` means that the program has not been run, and that it should be in another way.
+    pub async fn run(&self, request: &Request, brought: Option<TcpStream>) -> Option<Remote> {
         let stream = self.reach().await?;
-        self.ask(stream, request).await.ok().flatten()
+        self.ask(stream, request, brought).await.ok().flatten()
     }
 
     /// Connects; starts a holder where none listens.
@@ -78,13 +79,21 @@ impl Holder {
         }
     }
 
-    async fn ask(&self, stream: BlockingStream, request: &Request) -> io::Result<Option<Remote>> {
+    async fn ask(
+        &self,
+        stream: BlockingStream,
+        request: &Request,
+        brought: Option<TcpStream>,
+    ) -> io::Result<Option<Remote>> {
         stream.set_write_timeout(Some(READ))?;
         let (stdin_there, stdin) = io::pipe()?;
         let (stdout, stdout_there) = io::pipe()?;
         let (stderr, stderr_there) = io::pipe()?;
-        let there = [OwnedFd::from(stdin_there), stdout_there.into(), stderr_there.into()];
-        wire::send(&stream, request, &there)?;
+        let mut there = vec![OwnedFd::from(stdin_there), stdout_there.into(), stderr_there.into()];
+        if let Some(brought) = brought {
+            there.push(brought.into_std()?.into());
+        }
+        wire::send(&stream, request, &there.iter().map(AsFd::as_fd).collect::<Vec<_>>())?;
         drop(there);
         stream.set_nonblocking(true)?;
         let (hear, mut tell) = UnixStream::from_std(stream)?.into_split();

@@ -8,15 +8,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::unix::{OwnedWriteHalf, pipe};
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::{TcpStream, UnixListener, UnixStream};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, interval, sleep, timeout};
 
 use crate::host::{files, socket};
-use crate::ssh::connect::{Session, connect};
+use crate::ssh::connect::{Session, connect, log_in};
 use crate::ssh::mux::pipe::source;
 use crate::ssh::mux::pool::{Idle, Key, Pool};
-use crate::ssh::mux::wire::{self, Go, Listener, PIPES, Reply, Request};
+use crate::ssh::mux::wire::{self, Go, Listener, PIPES, Received, Reply, Request};
 use crate::ssh::program::{Control, End, Program, Started, Streams};
 use crate::ssh::session::SessionError;
 
@@ -35,12 +35,6 @@ const REQUEST: Duration = Duration::from_secs(2);
 /// How long a login may take, and how long the server may take for its first byte.
 const LOGIN: Duration = Duration::from_secs(20);
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// How long the server may take to begin with the shell that waits.
-const STANDBY: Duration = Duration::from_secs(10);
-
-/// How long a connection that was not in use may take for a sign of life.
-const PING: Duration = Duration::from_secs(2);
 
 /// Keeps connections and lends them to commands, until there are none and nobody has asked for a while, or until the
 /// socket is no longer its own. The caller is the only holder of the directory.
@@ -94,18 +88,23 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
 
 /// Runs one program for a command.
 async fn lend(mut stream: UnixStream, pool: &Pool) -> io::Result<()> {
-    let (request, pipes) = timeout(REQUEST, wire::receive(&mut stream)).await??;
+    let Received { request, pipes, connection } = timeout(REQUEST, wire::receive(&mut stream)).await??;
     let (hear, mut answer) = stream.into_split();
     wire::say(&mut answer, &Reply::Here).await?;
     let key = Key { target: request.target.clone(), boot: request.boot.clone() };
     // Without a connection the command connects by itself, and tells why it cannot.
-    let Some((session, standby)) = connection(pool, &key).await else { return Ok(()) };
+    let brought = connection.is_some();
+    let found = match connection {
+        Some(brought) => take_over(brought, &key).await.map(|session| (session, None)),
+        None => find(pool, &key).await,
+    };
+    let Some((session, standby)) = found else { return Ok(()) };
     wire::say(&mut answer, &Reply::Connected).await?;
     let mut hear = Listener::new(hear);
     if timeout(REQUEST, hear.next()).await != Ok(Some(Go)) {
         // The command has gone another way meanwhile. What is in order stays for the next one.
         if let Some(standby) = standby {
-            pool.put(key, Idle::now(session, standby));
+            pool.put(key, Idle::with(session, standby));
         }
         return Ok(());
     }
@@ -116,10 +115,12 @@ async fn lend(mut stream: UnixStream, pool: &Pool) -> io::Result<()> {
     };
     match ended {
         Ok(End::Closed(code)) => {
-            tell(&mut answer, Reply::Ended(code)).await;
-            if let Ok(standby) = session.standby(Instant::now() + STANDBY).await {
-                pool.put(key, Idle::now(session, standby));
+            // A connection is brought to see whether a guest has finished its set-up. One from before that knows less
+            // about its user than a new one would.
+            if code == 0 || !brought {
+                pool.put(key, Idle::now(session));
             }
+            tell(&mut answer, Reply::Ended(code)).await;
         }
         // What else is on this connection must not be in the way of others.
         Ok(end) => tell(&mut answer, Reply::Ended(end.code())).await,
@@ -135,15 +136,21 @@ async fn tell(answer: &mut OwnedWriteHalf, reply: Reply) {
     let _ = wire::say(answer, &reply).await;
 }
 
+/// Logs in on a connection that a command brought.
+async fn take_over(brought: OwnedFd, key: &Key) -> Option<Arc<Session>> {
+    let stream = TcpStream::from_std(brought.into()).ok()?;
+    log_in(stream, &key.target, Instant::now() + LOGIN).await.ok().map(Arc::new)
+}
+
 /// Returns a connection that has just shown to be alive, with a shell that waits if there was one.
-async fn connection(pool: &Pool, key: &Key) -> Option<(Session, Option<Started>)> {
-    while let Some(Idle { session, standby, .. }) = pool.take(key) {
-        if timeout(PING, session.is_alive()).await == Ok(true) {
+async fn find(pool: &Pool, key: &Key) -> Option<(Arc<Session>, Option<Started>)> {
+    while let Some(idle) = pool.take(key) {
+        if let Some((session, standby)) = idle.revive().await {
             return Some((session, Some(standby)));
         }
     }
     let session = connect(&key.target, PATIENCE, Instant::now() + LOGIN).await.ok()?;
-    Some((session, None))
+    Some((Arc::new(session), None))
 }
 
 /// Starts what was asked for: by one line to the shell that waits where that will do.

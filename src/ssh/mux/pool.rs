@@ -1,8 +1,11 @@
 //! The connections that nobody uses right now.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use crate::ssh::connect::Session;
 use crate::ssh::program::Started;
@@ -10,6 +13,12 @@ use crate::ssh::target::Target;
 
 /// How long a connection is kept that nobody uses.
 const KEEP: Duration = Duration::from_secs(120);
+
+/// How long the server may take to begin with the shell that waits.
+const STANDBY: Duration = Duration::from_secs(10);
+
+/// How long a connection that was not in use may take for a sign of life.
+const PING: Duration = Duration::from_secs(2);
 
 /// How many connections of one kind are kept.
 const SPARE: usize = 8;
@@ -25,17 +34,34 @@ pub struct Key {
 
 /// A connection that is not in use.
 pub struct Idle {
-    /// The connection.
-    pub session: Session,
-    /// A shell that waits on it.
-    pub standby: Started,
+    session: Arc<Session>,
+    /// The shell that waits on it, or is only being started.
+    standby: JoinHandle<Option<Started>>,
     since: Instant,
 }
 
 impl Idle {
-    /// Describes a connection from this moment on.
-    pub fn now(session: Session, standby: Started) -> Self {
+    /// Begins to start a shell on a connection that has just been let go. Whoever takes the connection meanwhile waits
+    /// for that shell, which takes less than a login.
+    pub fn now(session: Arc<Session>) -> Self {
+        let on = Arc::clone(&session);
+        let standby =
+            tokio::spawn(async move { on.standby(tokio::time::Instant::now() + STANDBY).await.ok() });
         Self { session, standby, since: Instant::now() }
+    }
+
+    /// Keeps a connection on which a shell waits already.
+    pub fn with(session: Arc<Session>, standby: Started) -> Self {
+        Self { session, standby: tokio::spawn(async { Some(standby) }), since: Instant::now() }
+    }
+
+    /// Returns the connection and its shell, if the server gives a sign of life.
+    pub async fn revive(self) -> Option<(Arc<Session>, Started)> {
+        if timeout(PING, self.session.is_alive()).await != Ok(true) {
+            return None;
+        }
+        let standby = self.standby.await.ok().flatten()?;
+        Some((self.session, standby))
     }
 }
 

@@ -1,8 +1,8 @@
-//! What is said between a command and the holder: first one request with three pipes, then lines in both directions.
+//! What is said between a command and the holder: first one request with its descriptors, then lines in both directions.
 
 use std::io::{self, IoSlice, IoSliceMut, Write};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream as BlockingStream;
 use std::time::Duration;
 
@@ -21,13 +21,16 @@ use crate::ssh::program::TerminalRequest;
 use crate::ssh::target::Target;
 
 /// Part of the socket's name: a holder of another version is never asked.
-pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "-3");
+pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "-4");
 
 /// The longest request in bytes. A command line has 128 KiB at most, and comes twice.
 const MAX_REQUEST: usize = 1 << 20;
 
 /// How many pipes come with a request: for stdin, stdout and stderr.
 pub const PIPES: usize = 3;
+
+/// How many descriptors can come with a request: the pipes, and a connection to the server.
+const DESCRIPTORS: usize = PIPES + 1;
 
 /// What a command wants to run, and where.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -66,25 +69,37 @@ pub enum Reply {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Go;
 
-/// Sends a request with its pipes.
-pub fn send(stream: &BlockingStream, request: &Request, pipes: &[OwnedFd; PIPES]) -> io::Result<()> {
+/// What came from a command.
+#[derive(Debug)]
+pub struct Received {
+    /// What it wants.
+    pub request: Request,
+    /// The pipes for the program's stdin, stdout and stderr.
+    pub pipes: [OwnedFd; PIPES],
+    /// A connection on which the server has begun to speak, where the command had one.
+    pub connection: Option<OwnedFd>,
+}
+
+/// Sends a request with its pipes, and with a connection to the server if there is one.
+pub fn send(stream: &BlockingStream, request: &Request, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
     let body = serde_json::to_vec(request)?;
     let length = u32::try_from(body.len()).map_err(io::Error::other)?.to_be_bytes();
     let message = [length.as_slice(), &body].concat();
-    let fds = pipes.each_ref().map(AsFd::as_fd);
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(PIPES))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    ancillary.push(SendAncillaryMessage::ScmRights(&fds));
+    ancillary.push(SendAncillaryMessage::ScmRights(descriptors));
     let sent = sendmsg(stream, &[IoSlice::new(&message)], &mut ancillary, SendFlags::NOSIGNAL)?;
-    // The pipes went along with the first byte.
+    // The descriptors went along with the first byte.
     let mut stream = stream;
     stream.write_all(message.get(sent..).unwrap_or_default())
 }
 
-/// Receives a request with its pipes.
-pub async fn receive(stream: &mut UnixStream) -> io::Result<(Request, [OwnedFd; PIPES])> {
+/// Receives a request.
+pub async fn receive(stream: &mut UnixStream) -> io::Result<Received> {
     let mut length = [0; 4];
-    let (read, pipes) = stream.async_io(Interest::READABLE, || receive_pipes(&*stream, &mut length)).await?;
+    let (read, mut pipes) =
+        stream.async_io(Interest::READABLE, || receive_descriptors(&*stream, &mut length)).await?;
+    let connection = if pipes.len() > PIPES { pipes.pop() } else { None };
     let pipes = <[OwnedFd; PIPES]>::try_from(pipes).map_err(|_| io::ErrorKind::InvalidData)?;
     stream.read_exact(length.get_mut(read..).unwrap_or_default()).await?;
     let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
@@ -93,20 +108,20 @@ pub async fn receive(stream: &mut UnixStream) -> io::Result<(Request, [OwnedFd; 
     }
     let mut body = vec![0; length];
     stream.read_exact(&mut body).await?;
-    Ok((serde_json::from_slice(&body)?, pipes))
+    Ok(Received { request: serde_json::from_slice(&body)?, pipes, connection })
 }
 
-fn receive_pipes(stream: &UnixStream, bytes: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(PIPES))];
+fn receive_descriptors(stream: &UnixStream, bytes: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let read = recvmsg(stream, &mut [IoSliceMut::new(bytes)], &mut ancillary, RecvFlags::CMSG_CLOEXEC)?.bytes;
-    let mut pipes = Vec::new();
+    let mut descriptors = Vec::new();
     for message in ancillary.drain() {
         if let RecvAncillaryMessage::ScmRights(fds) = message {
-            pipes.extend(fds);
+            descriptors.extend(fds);
         }
     }
-    Ok((read, pipes))
+    Ok((read, descriptors))
 }
 
 /// Says something on one line.
