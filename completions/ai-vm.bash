@@ -6,7 +6,7 @@ _ai_vm() {
   local current=${COMP_WORDS[COMP_CWORD]} verb=${COMP_WORDS[1]-} words='' index
   COMPREPLY=()
   if ((COMP_CWORD == 1)); then
-    words=$(ai-vm --help 2>/dev/null | sed -n '/^Commands:/,/^$/s/^  \([a-z]*\) .*/\1/p')
+    words=$(ai-vm --help 2>/dev/null | sed -n '/^Commands:/,/^$/s/^  \([a-z-]*\) .*/\1/p')
   else
     for ((index = 2; index < COMP_CWORD; index++)); do
       # What follows is a command line of the guest.

@@ -2,6 +2,7 @@
 
 pub mod adopt;
 pub mod create;
+pub mod dial;
 pub mod error;
 pub mod event;
 pub mod image;

@@ -40,9 +40,7 @@ pub async fn connect(
     let unusable =
         |error: HostKeyError| ConnectError::HostKey { address: address.clone(), reason: error.to_string() };
     let pinned = Pinned::to(target.host_key.parse::<HostKey>().map_err(unusable)?);
-    let end = deadline.min(Instant::now() + patience);
-    let stream =
-        if target.accepts_early { reach(address, end).await? } else { reach_once(address, end).await? };
+    let stream = open(target, deadline.min(Instant::now() + patience)).await?;
     let login = async {
         let stream = Stream::new(stream, pinned::SILENCE);
         let mut handle = russh::client::connect_stream(pinned.config(), stream, pinned)
@@ -54,6 +52,14 @@ pub async fn connect(
     timeout_at(deadline, login)
         .await
         .unwrap_or_else(|_| Err(ConnectError::Timeout { address: address.clone() }))
+}
+
+/// Opens a connection on which a server, whoever it is, begins to speak before `end`. Nothing has been read from it.
+pub async fn open(target: &Target, end: Instant) -> Result<TcpStream, ConnectError> {
+    match target.accepts_early {
+        true => reach(&target.endpoint, end).await,
+        false => reach_once(&target.endpoint, end).await,
+    }
 }
 
 /// Opens a connection on which the server has begun to speak: the first of several that does.

@@ -20,6 +20,7 @@ mod crash;
 mod exec;
 mod fleet;
 mod many_at_once;
+mod openssh;
 mod ports;
 mod privacy;
 mod terminal;
