@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 
 use crate::cli::commands::{
     adopt, config, create, doctor, exec, image, info, logs, ls, port, proxy, restart, rm, shell, ssh_config,
-    start, stop, up, wait,
+    ssh_keys, start, stop, up, wait,
 };
 
 /// A fleet of named virtual machines on this workstation, so that coding agents can work at full permission
@@ -55,6 +55,8 @@ pub enum Command {
     Port(port::Args),
     /// Let ssh, scp, sftp, rsync, git and editors reach VMs as NAME.ai-vm
     SshConfig(ssh_config::Args),
+    /// Show the keys of VMs, or give them new ones
+    SshKeys(ssh_keys::Args),
     /// Connect stdin and stdout to a VM's SSH server, for other SSH clients
     Proxy(proxy::Args),
     /// List, build and remove the images that VMs are made from

@@ -116,6 +116,12 @@ impl VmDir {
     pub const RUN: &str = "run.toml";
     /// Keys and identifiers of the guest.
     pub const IDENTITY: &str = "identity";
+    /// Held while keys are changed, and while a launch reads them.
+    pub const KEYS_LOCK: &str = "keys.lock";
+    /// A change of keys that is under way: the identity that is to be, or was, and [`VmDir::TOUCHED`].
+    pub const ROTATION: &str = "rotation";
+    /// Every public key that such a change may have left in the guest, in its directory.
+    pub const TOUCHED: &str = "touched.pub";
     /// What the guest is given at launch, one SMBIOS string a file.
     pub const CREDENTIALS: &str = "credentials";
     /// The disk from which a brought image sets itself up.

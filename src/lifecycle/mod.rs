@@ -12,6 +12,8 @@ pub mod prepare;
 pub mod reach;
 pub mod ready;
 pub mod remove;
+pub mod rotate;
+pub mod rotate_error;
 pub mod run;
 pub mod start;
 pub mod stop;

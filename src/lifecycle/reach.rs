@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
-use crate::host::layout::{Layout, VmDir};
-use crate::host::lock;
+use crate::host::layout::{Identity, Layout, VmDir};
+use crate::host::{files, lock};
 use crate::lifecycle::error::LifecycleError;
 use crate::lifecycle::event::Listener;
 use crate::lifecycle::ready::Patience;
@@ -28,6 +28,9 @@ pub struct Route {
 
 /// How long a server that has let us in may take to begin with a program.
 const BEGIN: Duration = Duration::from_secs(30);
+
+/// The largest key file that is read, in bytes.
+const MAX_KEY: u64 = 16 * 1024;
 
 /// Starts a program in a guest, waiting for it while it boots.
 pub async fn start(
@@ -69,7 +72,9 @@ fn request(
     } else {
         let run = Run::read(&dir).filter(|run| run.is_ready(&dir));
         let (Some(run), true) = (run, lock::is_held(&dir.file(VmDir::RUN_LOCK))?) else { return Ok(None) };
-        run.boot
+        // A login with a key that has been changed since is another login.
+        let key = files::read_bounded(&dir.file(Identity::LOGIN_PUBLIC_KEY), MAX_KEY).unwrap_or_default();
+        format!("{} {}", run.boot, String::from_utf8_lossy(&key).trim_end())
     };
     let target = ready::target(engine, &record)?;
     let limit = patience.left().min(BEGIN);

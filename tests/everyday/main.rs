@@ -23,6 +23,7 @@ mod many_at_once;
 mod openssh;
 mod ports;
 mod privacy;
+mod ssh_keys;
 mod terminal;
 mod trouble;
 mod warm;

@@ -18,6 +18,7 @@ pub mod rm;
 pub mod shell;
 mod spec;
 pub mod ssh_config;
+pub mod ssh_keys;
 pub mod start;
 pub mod stop;
 mod summary;
@@ -51,6 +52,7 @@ pub fn run(command: Command, terminal: Terminal) -> Result<u8, Failure> {
         Command::Wait(args) => wait::run(&ctx, &args),
         Command::Port(args) => port::run(&ctx, args),
         Command::SshConfig(args) => ssh_config::run(&ctx, &args),
+        Command::SshKeys(args) => ssh_keys::run(&ctx, args),
         Command::Proxy(args) => proxy::run(&ctx, &args),
         Command::Image(args) => image::run(&ctx, args),
         Command::Doctor(args) => doctor::run(&ctx, &args),
