@@ -183,16 +183,16 @@ impl RunningGuest<'_> {
         boot: &str,
         keys: &[&str],
         gone: &[&str],
-    ) -> Result<(), Option<SessionError>> {
+    ) -> Result<(), Option<Box<SessionError>>> {
         let command: RemoteCommand = match &self.record.guest {
             Guest::Debian => authorized::in_debian(&self.record.user.to_string(), boot, keys),
             Guest::Image { .. } | Guest::Adopted(_) => authorized::in_image(keys, gone),
         };
-        let encoded = command.encode().map_err(|error| Some(error.into()))?;
+        let encoded = command.encode().map_err(|error| Some(Box::new(error.into())))?;
         match session.capture(&encoded.line, Instant::now() + STEP).await {
             Ok(answer) if answer.status == Some(0) => Ok(()),
             Ok(_) => Err(None),
-            Err(error) => Err(Some(error)),
+            Err(error) => Err(Some(Box::new(error))),
         }
     }
 

@@ -27,7 +27,7 @@ pub enum RotateError {
         name: VmName,
         /// The reason, where it is the connection.
         #[source]
-        source: Option<SessionError>,
+        source: Option<Box<SessionError>>,
     },
     /// The new key does not log in. Nothing has changed.
     #[error("the new key does not log in to `{name}`; the old one stays in use")]
@@ -47,7 +47,7 @@ pub enum RotateError {
         name: VmName,
         /// The reason, where it is the connection.
         #[source]
-        source: Option<SessionError>,
+        source: Option<Box<SessionError>>,
     },
 }
 
