@@ -7,7 +7,7 @@ use clap::Subcommand;
 use serde::Serialize;
 
 use crate::cli::context::Context;
-use crate::cli::each::each;
+use crate::cli::each::{EachArgs, each};
 use crate::cli::failure::Failure;
 use crate::cli::targets::Targets;
 use crate::cli::values::duration;
@@ -57,6 +57,8 @@ enum Verb {
         /// How long to wait for a VM that is starting: 90, 5m
         #[arg(long, value_name = "TIME", default_value = "5m", value_parser = duration)]
         timeout: Duration,
+        #[command(flatten)]
+        many: EachArgs,
     },
 }
 
@@ -79,9 +81,9 @@ struct Row {
 pub fn run(ctx: &Context, args: Args) -> Result<u8, Failure> {
     match args.verb {
         Verb::Show { targets, json } => show(ctx, &targets, json),
-        Verb::Rotate { targets, host_key, timeout } => {
+        Verb::Rotate { targets, host_key, timeout, many } => {
             let names = targets.require_own(ctx, "ssh-keys rotate")?;
-            each(ctx, names, |vm| async move {
+            each(ctx, "rotate", many, names, |vm| async move {
                 let done = rotate::rotate(&vm.engine, &vm.name, host_key, timeout, &vm.listener).await?;
                 Ok(words(done, host_key))
             })
