@@ -75,6 +75,8 @@ pub fn entry(record: &Record, dir: &VmDir, proxy: &str) -> Result<String, Unwrit
         Guest::Debian | Guest::Image { .. } => {
             lines.push("HostName 127.0.0.1".to_owned());
             lines.extend(record.ssh().map(|forward| format!("Port {}", forward.host)));
+            // What the user grants to every host is not for a guest that may do what it likes.
+            lines.extend(["ForwardAgent no", "ForwardX11 no"].map(str::to_owned));
         }
     }
     let alias = alias(&record.name);
@@ -84,6 +86,7 @@ pub fn entry(record: &Record, dir: &VmDir, proxy: &str) -> Result<String, Unwrit
         format!("UserKnownHostsFile {}", argument(&dir.file(Identity::KNOWN_HOSTS))?),
         "GlobalKnownHostsFile /dev/null".to_owned(),
         "StrictHostKeyChecking yes".to_owned(),
+        "VerifyHostKeyDNS no".to_owned(),
         "UpdateHostKeys no".to_owned(),
         "PreferredAuthentications publickey".to_owned(),
     ]);

@@ -7,6 +7,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use proptest::prelude::*;
+
 use crate::home::{Home, Ran, finish, wait};
 use crate::machine;
 use crate::sshd::{Guest, Server, whoami};
@@ -150,6 +152,24 @@ fn odd_paths_are_written_so_that_openssh_reads_them() {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn any_path_arrives_as_it_is(name in "[ -.0-~\t\u{fc}]{1,20}") {
+        prop_assume!(!name.contains("${") && name != "." && name != "..");
+        let home = Home::with_data_in(&name);
+        home.ok(&["create", "vm"]);
+        home.ok(&["ssh-config", "--install"]);
+        let settings = ssh(&home, &["-G", "vm.ai-vm"]).out;
+        // It is shown before OpenSSH makes one percent sign of two.
+        let key = home.vm("vm").join("identity/id_ed25519").display().to_string().replace('%', "%%");
+        prop_assert!(settings.lines().any(|line| line == format!("identityfile {key}")), "{settings}");
+        let script = home.data().join("ssh_proxy");
+        let ran = client(&home, "sh", &[script.to_str().unwrap(), "vm"]);
+        prop_assert!(ran.err.contains("`vm` is stopped"), "{}", ran.err);
+    }
+}
+
 #[test]
 fn a_server_with_another_key_gets_nothing() {
     let home = Home::new();
@@ -173,7 +193,7 @@ fn a_server_with_another_key_gets_nothing() {
 fn the_file_of_the_user_keeps_everything_that_is_theirs() {
     let home = Home::new();
     let (config, dotfile) = (home.dir().join(".ssh/config"), home.dir().join("dotfile"));
-    let theirs = "# mine\r\nHost *\n    User \u{fc}\n\tPort 7";
+    let theirs = "# mine\r\nHost *\n    ForwardAgent yes\n    User \u{fc}\n\tPort 7";
     std::fs::create_dir(home.dir().join(".ssh")).unwrap();
     std::fs::write(&dotfile, theirs).unwrap();
     std::fs::set_permissions(&dotfile, PermissionsExt::from_mode(0o640)).unwrap();
@@ -188,6 +208,7 @@ fn the_file_of_the_user_keeps_everything_that_is_theirs() {
     home.ok(&["create", "one"]);
     let settings = ssh(&home, &["-G", "one.ai-vm"]).out;
     assert!(settings.contains("stricthostkeychecking true\n"), "{settings}");
+    assert!(settings.contains("forwardagent no\n"), "{settings}");
     assert!(settings.contains("user tester\n") && settings.contains("ssh_proxy' one\n"), "{settings}");
     home.ok(&["rm", "one"]);
     assert!(!ssh(&home, &["-G", "one.ai-vm"]).out.contains("proxycommand"));
