@@ -22,7 +22,7 @@ use crate::vm::state::State;
 pub struct EachArgs {
     #[command(flatten)]
     parallel: Parallel,
-    /// Print an array of objects: name, action, ok, state, error (code, message, hints), duration_s
+    /// Print an array of objects: name, action, ok, result, state, error (code, message, hints), duration_s
     #[arg(long, help_heading = "Many VMs")]
     json: bool,
 }
@@ -44,6 +44,8 @@ struct Row {
     /// The verb.
     action: &'static str,
     ok: bool,
+    /// What was done, in words; `null` when it failed.
+    result: Option<String>,
     /// What the VM does afterwards, as `ls` has it; `null` when there is none any more.
     state: Option<State>,
     error: Option<RowError>,
@@ -111,19 +113,19 @@ fn rows(ctx: &Context, action: &'static str, outcomes: Vec<Outcome>) -> Result<V
     let entries = outcomes.iter().filter_map(|outcome| ctx.registry().entry(outcome.name.clone()));
     let seen = ctx.observe(entries.collect())?;
     let row = |Outcome { name, end, took }: Outcome| {
-        let error = match &end {
-            End::Done(_) => None,
-            End::Failed(error) => Some(RowError {
-                code: error.kind().code(),
-                message: with_causes(error),
-                hints: error.hints(),
-            }),
+        let (result, error) = match end {
+            End::Done(words) => (Some(words), None),
+            End::Failed(error) => {
+                let (message, hints) = (with_causes(&error), error.hints());
+                (None, Some(RowError { code: error.kind().code(), message, hints }))
+            }
             End::Cancelled => {
-                Some(RowError { code: "cancelled", message: CANCELLED.to_owned(), hints: Vec::new() })
+                let message = CANCELLED.to_owned();
+                (None, Some(RowError { code: "cancelled", message, hints: Vec::new() }))
             }
         };
         let state = seen.iter().find(|vm| vm.entry.name == name).map(|vm| vm.state);
-        Row { name, action, ok: error.is_none(), state, error, duration_s: took.as_secs_f64() }
+        Row { name, action, ok: error.is_none(), result, state, error, duration_s: took.as_secs_f64() }
     };
     Ok(outcomes.into_iter().map(row).collect())
 }

@@ -155,9 +155,12 @@ impl Registry {
     }
 
     /// Brings what OpenSSH is told up to date for every VM whose record can be read: it may lack altogether, or have been
-    /// written when the data directory was somewhere else.
-    pub fn tell_openssh(&self) -> Result<(), RegistryError> {
+    /// written when the data directory was somewhere else. Writes the script by which OpenSSH connects, if there is one.
+    pub fn tell_openssh(&self, script: Option<&str>) -> Result<(), RegistryError> {
         let _lock = self.lock()?;
+        if let Some(script) = script {
+            files::replace(&self.layout.ssh_proxy(), script.as_bytes())?;
+        }
         for entry in self.list()? {
             if let Ok(record) = &entry.record {
                 openssh::keep(&self.layout, record, &self.dir(&entry.name))?;

@@ -46,6 +46,7 @@ fn every_verb_tells_programs_what_came_of_each() {
         for row in &rows {
             assert_eq!(row["action"], action);
             assert_eq!((&row["ok"], &row["error"]), (&json!(true), &Value::Null), "{row}");
+            assert!(row["result"].is_string(), "{row}");
             assert_eq!(row["state"], state, "{argv:?}: {row}");
             assert!(row["duration_s"].as_f64().unwrap() >= 0.0);
         }
@@ -65,6 +66,7 @@ fn a_failure_has_a_code_a_message_and_hints() {
     assert_eq!((&found[0]["state"], &found[1]["state"]), (&json!("stopped"), &json!("starting")));
     let error = |at: usize, key: &str| found[at]["error"][key].clone();
     assert_eq!((error(0, "code"), error(1, "code")), (json!("failed"), json!("timeout")));
+    assert_eq!(found[0]["result"], Value::Null);
     assert_eq!(error(0, "message"), "`down` is stopped");
     assert_eq!(error(0, "hints"), json!(["`ai-vm start down`"]));
     assert!(found[1]["duration_s"].as_f64().unwrap() >= 1.0);

@@ -284,6 +284,36 @@ fn a_server_that_ends_first_ends_it_while_nobody_types() {
 }
 
 #[test]
+fn a_reader_that_goes_away_ends_it_while_the_server_speaks() {
+    let home = Home::new();
+    let listener = listener(&home);
+    let mut child = proxy(&home, &["box"]);
+    let (mut server, _) = listener.accept().unwrap();
+    server.set_write_timeout(Some(PATIENCE)).unwrap();
+    let keyboard = child.stdin.take();
+    server.write_all(b"SSH-2.0-test\r\n").unwrap();
+    drop(child.stdout.take());
+    // As long as somebody takes it.
+    while server.write_all(&[0; 4096]).is_ok() {}
+    assert_eq!(wait(child, PATIENCE, "proxy").code, 0);
+    drop(keyboard);
+}
+
+#[test]
+fn many_installs_at_once_add_one_line() {
+    let home = Home::new();
+    home.ok(&["create", "vm"]);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| home.ok(&["ssh-config", "--install"]));
+        }
+    });
+    let text = std::fs::read_to_string(home.dir().join(".ssh/config")).unwrap();
+    assert_eq!(text.lines().count(), 1, "{text}");
+    assert_eq!(std::fs::read_dir(home.dir().join(".ssh")).unwrap().count(), 1);
+}
+
+#[test]
 fn whoever_cannot_be_reached_is_code_255_and_nothing_on_stdout() {
     let home = Home::new();
     home.ok(&["create", "vm"]);

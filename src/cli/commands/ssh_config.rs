@@ -42,7 +42,7 @@ pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
         true => ctx.registry().list()?,
         false => args.targets.resolve(ctx)?,
     };
-    ctx.registry().tell_openssh()?;
+    ctx.registry().tell_openssh(None)?;
     let us = program::ourselves().map_err(failed("find", Path::new("ai-vm")))?;
     let layout = ctx.registry().layout();
     let mut texts = Vec::new();
@@ -64,8 +64,7 @@ fn install(ctx: &Context, start: bool) -> Result<u8, Failure> {
     let us = program::ourselves().map_err(failed("find", Path::new("ai-vm")))?;
     let line = openssh::include(&layout.vms())?;
     let script = openssh::script(&us, layout.root(), start)?;
-    files::replace(&layout.ssh_proxy(), script.as_bytes())?;
-    ctx.registry().tell_openssh()?;
+    ctx.registry().tell_openssh(Some(&script))?;
     let said = match ssh_include::insert(config, &line)? {
         true => "includes the VMs from now on",
         false => "includes the VMs already",
