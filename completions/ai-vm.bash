@@ -6,7 +6,7 @@ _ai_vm() {
   local current=${COMP_WORDS[COMP_CWORD]} verb=${COMP_WORDS[1]-} words='' index
   COMPREPLY=()
   if ((COMP_CWORD == 1)); then
-    words=$(ai-vm --help 2>/dev/null | sed -n '/^Commands:/,/^$/s/^  \([a-z]*\) .*/\1/p')
+    words=$(ai-vm --help 2>/dev/null | sed -n '/^Commands:/,/^$/s/^  \([a-z-]*\) .*/\1/p')
   else
     for ((index = 2; index < COMP_CWORD; index++)); do
       # What follows is a command line of the guest.
@@ -16,6 +16,7 @@ _ai_vm() {
       *:-*) words=$(ai-vm "$verb" --help 2>/dev/null | sed -nE 's/^ +(-[a-zA-Z], )?(--[a-z-]+).*/\2/p') ;;
       image:*) if ((COMP_CWORD == 2)); then words='ls build rm prune'; else words=$(ai-vm image ls -q 2>/dev/null); fi ;;
       port:*) if ((COMP_CWORD == 2)); then words='ls add rm'; else words=$(ai-vm ls -q 2>/dev/null); fi ;;
+      ssh-keys:*) if ((COMP_CWORD == 2)); then words='show rotate'; else words=$(ai-vm ls -q 2>/dev/null); fi ;;
       create:* | up:* | doctor:* | config:*) ;;
       *) words=$(ai-vm ls -q 2>/dev/null) ;;
     esac

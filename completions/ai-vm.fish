@@ -2,7 +2,7 @@
 # Verbs and flags are read from the program's own help, names from the registry, so nothing here grows old.
 
 function __ai_vm_verbs
-    ai-vm --help 2>/dev/null | sed -n '/^Commands:/,/^$/s/^  \([a-z]*\)  *\(.*\)/\1\t\2/p'
+    ai-vm --help 2>/dev/null | sed -n '/^Commands:/,/^$/s/^  \([a-z-]*\)  *\(.*\)/\1\t\2/p'
 end
 
 function __ai_vm_flags
@@ -16,9 +16,11 @@ function __ai_vm_verb_is
 end
 
 complete -c ai-vm -n __fish_use_subcommand -f -a '(__ai_vm_verbs)'
-complete -c ai-vm -n '__ai_vm_verb_is start stop restart rm ls list info exec shell logs wait' -f -a '(ai-vm ls -q 2>/dev/null)'
+complete -c ai-vm -n '__ai_vm_verb_is start stop restart rm ls list info exec shell logs wait ssh-config proxy' -f -a '(ai-vm ls -q 2>/dev/null)'
 complete -c ai-vm -n '__ai_vm_verb_is image; and test (count (commandline -opc)) -eq 2' -f -a 'ls build rm prune'
 complete -c ai-vm -n '__ai_vm_verb_is image; and test (count (commandline -opc)) -gt 2' -f -a '(ai-vm image ls -q 2>/dev/null)'
 complete -c ai-vm -n '__ai_vm_verb_is port; and test (count (commandline -opc)) -eq 2' -f -a 'ls add rm'
 complete -c ai-vm -n '__ai_vm_verb_is port; and test (count (commandline -opc)) -gt 2' -f -a '(ai-vm ls -q 2>/dev/null)'
+complete -c ai-vm -n '__ai_vm_verb_is ssh-keys; and test (count (commandline -opc)) -eq 2' -f -a 'show rotate'
+complete -c ai-vm -n '__ai_vm_verb_is ssh-keys; and test (count (commandline -opc)) -gt 2' -f -a '(ai-vm ls -q 2>/dev/null)'
 complete -c ai-vm -n 'not __fish_use_subcommand; and string match -q -- "-*" (commandline -ct); and not contains -- -- (commandline -opc)' -f -a '(__ai_vm_flags)'

@@ -30,6 +30,7 @@ to_test=(
   "zsh=zsh"
   "dash=dash"
   "strace=strace"
+  "rsync=rsync"
   "setsid=util-linux"
   "sfdisk=fdisk"
   "shellcheck=shellcheck"

@@ -29,6 +29,17 @@ impl Kind {
             Self::Timeout => 5,
         }
     }
+
+    /// Returns the name of this kind, for programs.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::Usage => "usage",
+            Self::NotFound => "not_found",
+            Self::Conflict => "conflict",
+            Self::Timeout => "timeout",
+        }
+    }
 }
 
 /// An error that can be shown to a person: message and cause chain by [`Error`], exit code and hints by this.

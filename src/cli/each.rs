@@ -1,17 +1,31 @@
 //! The same for many VMs at once: one result each, one exit code for all.
 
 use std::future::Future;
+use std::sync::Arc;
 
-use tokio::task::JoinSet;
+use serde::Serialize;
 
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
+use crate::cli::parallel::Parallel;
 use crate::diagnostic::Diagnostic;
-use crate::fleet::outcome::exit_code;
+use crate::fleet::each::{self, End, Outcome};
+use crate::fleet::outcome::{exit_code, with_causes};
 use crate::lifecycle::Engine;
 use crate::lifecycle::error::LifecycleError;
 use crate::lifecycle::event::Listener;
 use crate::vm::name::VmName;
+use crate::vm::state::State;
+
+/// How a verb goes about many VMs, and how it tells what came of it.
+#[derive(Clone, Copy, Debug, Default, clap::Args)]
+pub struct EachArgs {
+    #[command(flatten)]
+    parallel: Parallel,
+    /// Print an array of objects: name, action, ok, result, state, error (code, message, hints), duration_s
+    #[arg(long, help_heading = "Many VMs")]
+    json: bool,
+}
 
 /// What the work on one VM gets.
 pub struct Job {
@@ -23,36 +37,95 @@ pub struct Job {
     pub listener: Listener,
 }
 
+/// What came of it for one VM, as `--json` shows it. Keys are only ever added.
+#[derive(Debug, Serialize)]
+struct Row {
+    name: VmName,
+    /// The verb.
+    action: &'static str,
+    ok: bool,
+    /// What was done, in words; `null` when it failed.
+    result: Option<String>,
+    /// What the VM does afterwards, as `ls` has it; `null` when there is none any more.
+    state: Option<State>,
+    error: Option<RowError>,
+    /// From the beginning of its own part, in seconds.
+    duration_s: f64,
+}
+
+/// Why it did not go well.
+#[derive(Debug, Serialize)]
+struct RowError {
+    /// The sort of failure, or `cancelled` when the failure was another VM's.
+    code: &'static str,
+    message: String,
+    hints: Vec<String>,
+}
+
 /// Does the same to many VMs at the same time. Each success is told by the words that `work` returns, each failure
 /// by its error. Returns the exit code: 0 when all went well, the failures' own when they agree, else 1.
-pub fn each<W, F>(ctx: &Context, names: Vec<VmName>, work: W) -> Result<u8, Failure>
+pub fn each<W, F>(
+    ctx: &Context,
+    action: &'static str,
+    args: EachArgs,
+    names: Vec<VmName>,
+    work: W,
+) -> Result<u8, Failure>
 where
     W: Fn(Job) -> F,
     F: Future<Output = Result<String, LifecycleError>> + Send + 'static,
 {
+    let EachArgs { parallel, json } = args;
     let several = names.len() > 1;
-    let codes = ctx.block_on(async {
-        let mut jobs = JoinSet::new();
-        for name in names {
-            let listener = ctx.listener(name.as_str());
-            let job = work(Job { engine: ctx.engine.clone(), name: name.clone(), listener });
-            jobs.spawn(async move { (name, job.await) });
+    let job = |name: VmName| {
+        let listener = if json { Arc::new(|_| {}) as Listener } else { ctx.listener(name.as_str()) };
+        work(Job { engine: ctx.engine.clone(), name, listener })
+    };
+    let mut panicked = false;
+    let tell = |outcome: Result<&Outcome, _>| match outcome {
+        Err(error) => {
+            panicked = true;
+            ctx.terminal.error(&LifecycleError::from(error), None);
         }
-        let mut codes = Vec::new();
-        while let Some(done) = jobs.join_next().await {
-            match done {
-                Ok((name, Ok(words))) => ctx.terminal.status(&format!("{name}: {words}")),
-                Ok((name, Err(error))) => {
-                    ctx.terminal.error(&error, several.then_some(name.as_str()));
-                    codes.push(error.kind().exit_code());
-                }
-                Err(error) => {
-                    ctx.terminal.error(&LifecycleError::from(error), None);
-                    codes.push(1);
-                }
+        Ok(_) if json => {}
+        Ok(Outcome { name, end: End::Done(words), .. }) => ctx.terminal.status(&format!("{name}: {words}")),
+        Ok(Outcome { name, end: End::Failed(error), .. }) => {
+            ctx.terminal.error(error, several.then_some(name.as_str()));
+        }
+        Ok(Outcome { name, end: End::Cancelled, .. }) => ctx.terminal.status(&format!("{name}: {CANCELLED}")),
+    };
+    let outcomes = ctx.block_on(each::run(names, parallel.at_once(), parallel.fail_fast, job, tell))?;
+    let failed = outcomes.iter().filter_map(|outcome| match &outcome.end {
+        End::Failed(error) => Some(error.kind().exit_code()),
+        End::Done(_) | End::Cancelled => None,
+    });
+    let code = exit_code(failed.chain(panicked.then_some(1)));
+    if json {
+        ctx.print_json(&rows(ctx, action, outcomes)?)?;
+    }
+    Ok(code)
+}
+
+/// What is said of a VM that had to stand back.
+const CANCELLED: &str = "ended because another one failed";
+
+fn rows(ctx: &Context, action: &'static str, outcomes: Vec<Outcome>) -> Result<Vec<Row>, Failure> {
+    let entries = outcomes.iter().filter_map(|outcome| ctx.registry().entry(outcome.name.clone()));
+    let seen = ctx.observe(entries.collect())?;
+    let row = |Outcome { name, end, took }: Outcome| {
+        let (result, error) = match end {
+            End::Done(words) => (Some(words), None),
+            End::Failed(error) => {
+                let (message, hints) = (with_causes(&error), error.hints());
+                (None, Some(RowError { code: error.kind().code(), message, hints }))
             }
-        }
-        codes
-    })?;
-    Ok(exit_code(codes))
+            End::Cancelled => {
+                let message = CANCELLED.to_owned();
+                (None, Some(RowError { code: "cancelled", message, hints: Vec::new() }))
+            }
+        };
+        let state = seen.iter().find(|vm| vm.entry.name == name).map(|vm| vm.state);
+        Row { name, action, ok: error.is_none(), result, state, error, duration_s: took.as_secs_f64() }
+    };
+    Ok(outcomes.into_iter().map(row).collect())
 }

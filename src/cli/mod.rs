@@ -7,6 +7,7 @@ pub mod context;
 pub mod each;
 pub mod failure;
 pub mod fleet_output;
+pub mod parallel;
 pub mod root;
 pub mod targets;
 pub mod values;

@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::cli::commands::{
-    adopt, config, create, doctor, exec, image, info, logs, ls, port, restart, rm, shell, start, stop, up,
-    wait,
+    adopt, config, create, doctor, exec, image, info, logs, ls, port, proxy, restart, rm, shell, ssh_config,
+    ssh_keys, start, stop, up, wait,
 };
 
 /// A fleet of named virtual machines on this workstation, so that coding agents can work at full permission
@@ -53,6 +53,12 @@ pub enum Command {
     Wait(wait::Args),
     /// List, add and remove forwarded ports
     Port(port::Args),
+    /// Let ssh, scp, sftp, rsync, git and editors reach VMs as NAME.ai-vm
+    SshConfig(ssh_config::Args),
+    /// Show the keys of VMs, or give them new ones
+    SshKeys(ssh_keys::Args),
+    /// Connect stdin and stdout to a VM's SSH server, for other SSH clients
+    Proxy(proxy::Args),
     /// List, build and remove the images that VMs are made from
     Image(image::Args),
     /// Check whether this machine has what ai-vm needs

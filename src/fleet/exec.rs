@@ -4,10 +4,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
+use crate::fleet::gate::Gate;
 use crate::fleet::outcome::{End, Outcome};
 use crate::lifecycle::event::Listener;
 use crate::lifecycle::reach::{self, Route};
@@ -62,11 +63,7 @@ pub async fn run<O: Sink, E: Sink>(
     mut done: impl FnMut(&Outcome),
     mut control: mpsc::Receiver<Control>,
 ) -> Vec<Outcome> {
-    let all = All {
-        permits: Arc::new(Semaphore::new(task.at_once.clamp(1, Semaphore::MAX_PERMITS))),
-        running: Arc::default(),
-        stopped: Arc::new(watch::Sender::new(false)),
-    };
+    let all = All { gate: Gate::new(task.at_once), running: Arc::default() };
     let task = Arc::new(task);
     let mut jobs = JoinSet::new();
     for name in names {
@@ -94,7 +91,7 @@ pub async fn run<O: Sink, E: Sink>(
             },
             Some(asked) = control.recv() => {
                 // What has not begun is not to begin any more.
-                all.stop();
+                all.gate.close();
                 all.tell(&asked);
             }
         }
@@ -106,9 +103,8 @@ pub async fn run<O: Sink, E: Sink>(
 /// What the commands have in common.
 #[derive(Clone)]
 struct All {
-    permits: Arc<Semaphore>,
+    gate: Gate,
     running: Arc<Mutex<Vec<mpsc::Sender<Control>>>>,
-    stopped: Arc<watch::Sender<bool>>,
 }
 
 impl All {
@@ -120,21 +116,9 @@ impl All {
         }
     }
 
-    /// Begins no others.
-    fn stop(&self) {
-        self.stopped.send_replace(true);
-        self.permits.close();
-    }
-
-    /// Returns when no others are to begin.
-    async fn stopped(&self) {
-        // The sender lives as long as this value.
-        let _ = self.stopped.subscribe().wait_for(|stopped| *stopped).await;
-    }
-
     /// Ends every command, and begins no others.
     fn end(&self) {
-        self.stop();
+        self.gate.close();
         self.tell(&Control::Signal("TERM".to_owned()));
         let all = self.clone();
         tokio::spawn(async move {
@@ -157,7 +141,7 @@ async fn one<O: Sink, E: Sink>(
     all: &All,
     ends: Ends<O, E>,
 ) -> End {
-    let Ok(_permit) = all.permits.acquire().await else { return End::Cancelled };
+    let Some(_permit) = all.gate.enter().await else { return End::Cancelled };
     let Ends { stdout, stderr, listener } = ends;
     let begin = async {
         if task.start {
@@ -170,12 +154,12 @@ async fn one<O: Sink, E: Sink>(
             Ok(running) => running,
             Err(error) => return End::NotRun(error),
         },
-        () = all.stopped() => return End::Cancelled,
+        () = all.gate.closed() => return End::Cancelled,
     };
     drop(listener);
     let (command, control) = all.register();
     // Who registers after the others were told to end has not been told.
-    if *all.stopped.borrow() {
+    if all.gate.is_closed() {
         return End::Cancelled;
     }
     let streams = Streams { stdin: input(task.stdin.clone()), stdout, stderr };
@@ -187,7 +171,7 @@ async fn one<O: Sink, E: Sink>(
         },
     };
     match ended {
-        Ok(code) if *all.stopped.borrow() && code == End::Cancelled.code() => End::Cancelled,
+        Ok(code) if all.gate.is_closed() && code == End::Cancelled.code() => End::Cancelled,
         Ok(code) => End::Exited(code),
         Err(error) => End::Broken(error),
     }

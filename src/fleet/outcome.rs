@@ -78,7 +78,8 @@ impl End {
     }
 }
 
-fn with_causes(error: &dyn Diagnostic) -> String {
+/// Returns what an error says, with the causes behind it, on one line.
+pub fn with_causes(error: &dyn Diagnostic) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

@@ -1,5 +1,6 @@
 //! What VMs boot: images, made here or brought along, and the identity that a guest is given at launch.
 
+pub mod authorized;
 pub mod credentials;
 pub mod debian;
 pub mod error;

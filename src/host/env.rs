@@ -22,6 +22,8 @@ pub struct Environment {
     pub agent: Option<PathBuf>,
     /// Where that person's SSH keys are by custom, whether they are there or not.
     pub keys: Vec<PathBuf>,
+    /// That person's configuration of OpenSSH, `~/.ssh/config`, whether it is there or not.
+    pub ssh_config: Option<PathBuf>,
 }
 
 /// The environment does not say where to keep things.
@@ -82,7 +84,8 @@ impl Environment {
         let key = |name| below_home(&format!(".ssh/{name}")).ok();
         let agent = set("SSH_AUTH_SOCK").map(PathBuf::from).filter(|path| path.is_absolute());
         let keys = names.into_iter().filter_map(key).collect();
-        Ok(Self { data, config, qemu: path("AI_VM_QEMU")?, user, agent, keys })
+        let ssh_config = below_home(".ssh/config").ok();
+        Ok(Self { data, config, qemu: path("AI_VM_QEMU")?, user, agent, keys, ssh_config })
     }
 }
 

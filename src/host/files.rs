@@ -118,6 +118,32 @@ pub fn remove_if_there(path: &Path) -> Result<(), FileError> {
     }
 }
 
+/// Removes a directory with all that is in it; one that is not there is fine.
+pub fn remove_tree_if_there(path: &Path) -> Result<(), FileError> {
+    match std::fs::remove_dir_all(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other.map_err(failed("remove", path)),
+    }
+}
+
+/// Makes a private directory with copies of the files in another one, which has no directories in it.
+pub fn copy_flat(from: &Path, to: &Path) -> Result<(), FileError> {
+    create_private_dir(to)?;
+    for entry in std::fs::read_dir(from).map_err(failed("list", from))? {
+        let entry = entry.map_err(failed("list", from))?;
+        let content = std::fs::read(entry.path()).map_err(failed("read", &entry.path()))?;
+        write_new(&to.join(entry.file_name()), &content)?;
+    }
+    sync_dir(to)
+}
+
+/// Lets two files or directories change places, in one step.
+pub fn exchange(one: &Path, other: &Path) -> Result<(), FileError> {
+    let flags = rustix::fs::RenameFlags::EXCHANGE;
+    rustix::fs::renameat_with(rustix::fs::CWD, one, rustix::fs::CWD, other, flags)
+        .map_err(|error| failed("replace", other)(error.into()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -76,6 +76,11 @@ impl Layout {
         self.root.join("connections.log")
     }
 
+    /// The script by which OpenSSH connects to a VM, once the user has asked for that.
+    pub fn ssh_proxy(&self) -> PathBuf {
+        self.root.join("ssh_proxy")
+    }
+
     /// What is known about accelerators on this machine since it booted.
     pub fn accelerator_verdict(&self) -> PathBuf {
         self.root.join("accelerator.json")
@@ -91,6 +96,8 @@ pub struct VmDir {
 impl VmDir {
     /// The record: what the VM should be.
     pub const RECORD: &str = "vm.toml";
+    /// What OpenSSH is told about the VM.
+    pub const SSH_CONFIG: &str = "ssh_config";
     /// Held by QEMU as long as it lives. Held = the VM is alive.
     pub const RUN_LOCK: &str = "run.lock";
     /// The VM's own disk, copy-on-write over its image.
@@ -109,6 +116,12 @@ impl VmDir {
     pub const RUN: &str = "run.toml";
     /// Keys and identifiers of the guest.
     pub const IDENTITY: &str = "identity";
+    /// Held while keys are changed, and while a launch reads them.
+    pub const KEYS_LOCK: &str = "keys.lock";
+    /// A change of keys that is under way: the identity that is to be, or was, and [`VmDir::TOUCHED`].
+    pub const ROTATION: &str = "rotation";
+    /// Every public key that such a change may have left in the guest, in its directory.
+    pub const TOUCHED: &str = "touched.pub";
     /// What the guest is given at launch, one SMBIOS string a file.
     pub const CREDENTIALS: &str = "credentials";
     /// The disk from which a brought image sets itself up.
@@ -147,6 +160,8 @@ impl Identity {
     pub const HOST_PUBLIC_KEY: &str = "identity/host_ed25519.pub";
     /// The public key by which the SSH server of a machine is recognised that something else runs.
     pub const ADOPTED_HOST_KEY: &str = "identity/host.pub";
+    /// The same as OpenSSH's known_hosts has it.
+    pub const KNOWN_HOSTS: &str = "identity/known_hosts";
     /// systemd's machine id.
     pub const MACHINE_ID: &str = "identity/machine-id";
 }

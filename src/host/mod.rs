@@ -12,5 +12,6 @@ pub mod process;
 pub mod program;
 pub mod random;
 pub mod socket;
+pub mod ssh_include;
 pub mod staging;
 pub mod terminal;

@@ -86,6 +86,17 @@ pub fn find(program: &str, package: &'static str) -> Result<PathBuf, ProcessErro
         .ok_or_else(|| ProcessError::NotInstalled { program: program.to_owned(), package })
 }
 
+/// Returns where this program is, as it should be written down: by the name that `PATH` has for it where there is one,
+/// because that stays when the program is replaced by a newer one.
+pub fn ourselves() -> io::Result<PathBuf> {
+    let us = std::env::current_exe()?;
+    let name = us.file_name().unwrap_or_default().to_owned();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let candidates = std::env::split_paths(&path).filter(|dir| dir.is_absolute()).map(|dir| dir.join(&name));
+    let is_us = |candidate: &PathBuf| std::fs::canonicalize(candidate).is_ok_and(|found| found == us);
+    Ok(candidates.into_iter().find(is_us).unwrap_or(us))
+}
+
 fn is_executable(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
 }

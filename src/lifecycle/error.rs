@@ -7,6 +7,7 @@ use crate::guest::error::ImageError;
 use crate::host::files::FileError;
 use crate::host::lock::LockError;
 use crate::host::program::ProcessError;
+use crate::lifecycle::rotate_error::RotateError;
 use crate::qemu::accel::VerdictError;
 use crate::qemu::disk::DiskError;
 use crate::qemu::launch::LaunchError;
@@ -189,6 +190,9 @@ pub enum LifecycleError {
     Key(#[from] KeyError),
     /// See there.
     #[error(transparent)]
+    Rotate(#[from] RotateError),
+    /// See there.
+    #[error(transparent)]
     Process(#[from] ProcessError),
     /// See there.
     #[error(transparent)]
@@ -223,6 +227,7 @@ impl LifecycleError {
             Self::Connect(error) => error,
             Self::Session(error) => error,
             Self::Key(error) => error,
+            Self::Rotate(error) => error,
             Self::Process(error) => error,
             Self::File(error) => error,
             Self::Lock(error) => error,

@@ -3,6 +3,7 @@
 pub mod adopt;
 mod attempt;
 pub mod create;
+pub mod dial;
 pub mod error;
 pub mod event;
 pub mod image;
@@ -12,6 +13,8 @@ pub mod prepare;
 pub mod reach;
 pub mod ready;
 pub mod remove;
+pub mod rotate;
+pub mod rotate_error;
 pub mod run;
 pub mod start;
 pub mod stop;

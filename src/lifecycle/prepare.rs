@@ -1,12 +1,14 @@
 //! Everything that has to be in place before QEMU is launched. Blocks.
 
 use std::path::Path;
+use std::time::Duration;
 
 use crate::guest::credentials::{Identity as Given, guest_uid};
 use crate::guest::seed;
 use crate::guest::store::{DirectBoot as Kernel, Image};
 use crate::host::files::{self, FileError, failed};
 use crate::host::layout::{Identity, VmDir};
+use crate::host::lock;
 use crate::lifecycle::Engine;
 use crate::lifecycle::error::LifecycleError;
 use crate::lifecycle::event::{Event, Listener};
@@ -19,6 +21,9 @@ use crate::vm::port::Port;
 
 /// The largest key file that is read, in bytes.
 const MAX_KEY: u64 = 16 * 1024;
+
+/// How long to wait for keys that are being changed: longer than that can take.
+const KEYS: Duration = Duration::from_secs(300);
 
 /// Sees to it that the VM has a disk over its image, and writes down over which. Returns the record.
 ///
@@ -106,6 +111,8 @@ pub fn ports(
 
 /// Reads the identity that the VM's guest is to have in the boot that `boot` names.
 pub fn identity(dir: &VmDir, record: &Record, boot: &str) -> Result<Given, LifecycleError> {
+    // Keys that are about to be changed are read when they have been.
+    let _keys = lock::exclusive(&dir.file(VmDir::KEYS_LOCK), KEYS)?;
     let read = |file: &str| {
         let content = files::read_bounded(&dir.file(file), MAX_KEY)?;
         Ok::<_, FileError>(String::from_utf8_lossy(&content).into_owned())
@@ -135,11 +142,7 @@ pub fn credentials(dir: &VmDir, identity: &Given) -> Result<Vec<String>, FileErr
 
 /// Removes the credentials, which QEMU has read: the fewer copies of a key there are, the better.
 pub fn forget_credentials(dir: &VmDir) -> Result<(), FileError> {
-    let path = dir.file(VmDir::CREDENTIALS);
-    match std::fs::remove_dir_all(&path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(failed("remove", &path)(error)),
-        _ => Ok(()),
-    }
+    files::remove_tree_if_there(&dir.file(VmDir::CREDENTIALS))
 }
 
 /// Makes the seed disk that a brought image sets itself up from; other images need none.

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::host::layout::{Layout, VmDir};
-use crate::host::lock;
+use crate::host::layout::{Identity, Layout, VmDir};
+use crate::host::{files, lock};
 use crate::lifecycle::attempt::{self, Attempt, Outcome};
 use crate::lifecycle::error::LifecycleError;
 use crate::lifecycle::event::Listener;
@@ -31,6 +31,9 @@ pub struct Route {
 
 /// How long a server that has let us in may take to begin with a program.
 const BEGIN: Duration = Duration::from_secs(30);
+
+/// The largest key file that is read, in bytes.
+const MAX_KEY: u64 = 16 * 1024;
 
 /// Starts a program in a guest, waiting for it while it boots.
 pub async fn start(
@@ -78,7 +81,7 @@ async fn ask(holder: Holder, attempt: Attempt) -> Outcome<()> {
     };
     let request = Request {
         target: attempt.target.clone(),
-        boot: attempt.run.boot.clone(),
+        boot: login(&attempt.run, &attempt.dir),
         limit: attempt.end.saturating_duration_since(Instant::now()),
         command: Some(attempt.question()),
         terminal: None,
@@ -108,7 +111,7 @@ fn request(
     } else {
         let run = Run::read(&dir).filter(|run| run.is_ready(&dir));
         let (Some(run), true) = (run, lock::is_held(&dir.file(VmDir::RUN_LOCK))?) else { return Ok(None) };
-        run.boot
+        login(&run, &dir)
     };
     let target = ready::target(engine, &record)?;
     let limit = patience.left().min(BEGIN);
@@ -117,6 +120,12 @@ fn request(
         Program::Shell => None,
     };
     Ok(Some(Request { target, boot, limit, command, terminal: terminal.cloned() }))
+}
+
+/// Returns what makes a login in a boot another one: a key that has been changed since.
+fn login(run: &Run, dir: &VmDir) -> String {
+    let key = files::read_bounded(&dir.file(Identity::LOGIN_PUBLIC_KEY), MAX_KEY).unwrap_or_default();
+    format!("{} {}", run.boot, String::from_utf8_lossy(&key).trim_end())
 }
 
 fn holder(layout: &Layout) -> Holder {

@@ -3,6 +3,7 @@
 //! Knows nothing of QEMU or SSH: whether a VM runs is not its concern.
 
 pub mod error;
+pub mod openssh;
 pub mod ports;
 pub mod record;
 pub mod store;

@@ -9,6 +9,7 @@ use crate::host::layout::{Layout, VmDir};
 use crate::host::lock;
 use crate::host::staging::{Staged, Staging};
 use crate::registry::error::RegistryError;
+use crate::registry::openssh;
 use crate::registry::ports::{self, PortRequest, Probe, Reserved};
 use crate::registry::record::{self, BrokenRecord, Record};
 use crate::vm::name::VmName;
@@ -122,6 +123,7 @@ impl Registry {
         if let Some(request) = request {
             record.forwards = ports::assign(request, &self.reserved()?, probe)?;
         }
+        openssh::keep(&self.layout, &record, &dir)?;
         files::write_new(&dir.file(VmDir::RECORD), encode(&record)?.as_bytes())?;
         staged.place(place.path()).map_err(|error| match error.source.kind() {
             io::ErrorKind::AlreadyExists => RegistryError::Exists { name },
@@ -143,10 +145,28 @@ impl Registry {
         others.retain(|_, owner| owner != name);
         change(&mut record, &others)?;
         if record != before {
-            let file = self.dir(name).file(VmDir::RECORD);
-            files::replace(&file, encode(&record)?.as_bytes()).map_err(RegistryError::from)?;
+            let dir = self.dir(name);
+            let text = encode(&record)?;
+            files::replace(&dir.file(VmDir::RECORD), text.as_bytes()).map_err(RegistryError::from)?;
+            // The change has happened. `ssh-config --install` makes up for what may be missing here.
+            let _ = openssh::keep(&self.layout, &record, &dir);
         }
         Ok(record)
+    }
+
+    /// Brings what OpenSSH is told up to date for every VM whose record can be read: it may lack altogether, or have been
+    /// written when the data directory was somewhere else. Writes the script by which OpenSSH connects, if there is one.
+    pub fn tell_openssh(&self, script: Option<&str>) -> Result<(), RegistryError> {
+        let _lock = self.lock()?;
+        if let Some(script) = script {
+            files::replace(&self.layout.ssh_proxy(), script.as_bytes())?;
+        }
+        for entry in self.list()? {
+            if let Ok(record) = &entry.record {
+                openssh::keep(&self.layout, record, &self.dir(&entry.name))?;
+            }
+        }
+        Ok(())
     }
 
     /// Takes a VM out of the registry, ports and all; its files are deleted when the returned value is dropped.

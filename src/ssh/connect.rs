@@ -38,7 +38,7 @@ pub async fn connect(
     log_in(stream, target, deadline).await
 }
 
-/// Opens a connection on which the server has begun to speak before `end`. Nothing has been read from it.
+/// Opens a connection on which a server, whoever it is, begins to speak before `end`. Nothing has been read from it.
 pub async fn reach(target: &Target, end: Instant) -> Result<TcpStream, ConnectError> {
     let address = &target.endpoint;
     if target.accepts_early { reach_first(address, end).await } else { reach_once(address, end).await }

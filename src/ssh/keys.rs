@@ -1,8 +1,8 @@
 //! Keys made on this machine: one that may log in, and one by which the guest's server is recognised.
 
-use russh::keys::PrivateKey;
 use russh::keys::ssh_key::LineEnding;
 use russh::keys::ssh_key::private::{Ed25519Keypair, KeypairData};
+use russh::keys::{HashAlg, PrivateKey, PublicKey};
 
 use crate::diagnostic::Diagnostic;
 use crate::host::random;
@@ -35,6 +35,12 @@ pub fn generate(comment: &str) -> Result<KeyPair, KeyError> {
     let key = PrivateKey::new(KeypairData::from(pair), comment)?;
     let public = format!("{}\n", key.public_key().to_openssh()?);
     Ok(KeyPair { private: key.to_openssh(LineEnding::LF)?.to_string(), public })
+}
+
+/// Returns the fingerprint of a public key in OpenSSH's form, as OpenSSH shows it: `SHA256:...`.
+pub fn fingerprint(public: &str) -> Option<String> {
+    let key = PublicKey::from_openssh(public.trim()).ok()?;
+    Some(key.fingerprint(HashAlg::Sha256).to_string())
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod login;
 pub mod mux;
 mod pinned;
 pub mod program;
+pub mod raw;
 pub mod running;
 pub mod scan;
 pub mod session;

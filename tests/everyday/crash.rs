@@ -17,7 +17,7 @@ const CALLS: &str = "%file,%process,write,pwrite64,fsync,flock,ftruncate,falloca
 const STRIDE: usize = 4;
 
 /// Runs the binary and kills it at its call number `point`; tells whether it got that far.
-fn kill_at(home: &Home, point: usize, args: &[&str]) -> bool {
+pub fn kill_at(home: &Home, point: usize, args: &[&str]) -> bool {
     let settings = home.command(args);
     let mut command = Command::new("strace");
     // QEMU and other programs that the binary starts are let go.

@@ -43,7 +43,7 @@ fn the_life_of_a_debian_guest() {
 
 type Part = (&'static str, fn(&Home));
 
-const PARTS: [Part; 14] = [
+const PARTS: [Part; 15] = [
     ("is what was asked for", is_what_was_asked_for),
     ("has what agents need", has_what_agents_need),
     ("every exit code arrives", every_exit_code_arrives),
@@ -54,6 +54,7 @@ const PARTS: [Part; 14] = [
     ("what takes too long is ended", what_takes_too_long_is_ended),
     ("a shell in a terminal", a_shell_in_a_terminal),
     ("secrets stay inside", secrets_stay_inside),
+    ("new keys take over", new_keys_take_over),
     ("survives its own reboot", survives_its_own_reboot),
     ("files are kept over a stop", files_are_kept_over_a_stop),
     ("a second one shares the image", a_second_one_shares_the_image),
@@ -259,6 +260,17 @@ fn secrets_stay_inside(home: &Home) {
     assert!(open.is_empty(), "{open:?}");
 }
 
+fn login_key(home: &Home) -> String {
+    std::fs::read_to_string(home.vm(VM).join("identity/id_ed25519.pub")).unwrap()
+}
+
+fn new_keys_take_over(home: &Home) {
+    let old = login_key(home);
+    home.ok(&["ssh-keys", "rotate", VM]);
+    assert_ne!(login_key(home), old);
+    assert_eq!(sh(home, "cat /run/ai-vm/authorized_keys/dev"), login_key(home));
+}
+
 fn survives_its_own_reboot(home: &Home) {
     let before = sh(home, "cat /proc/sys/kernel/random/boot_id");
     exec(home, &["sudo", "systemctl", "reboot"]);
@@ -271,6 +283,8 @@ fn survives_its_own_reboot(home: &Home) {
         assert!(Instant::now() < deadline, "it did not come back: {}", ran.err);
     }
     assert_eq!(sh(home, "hostname"), "web\n");
+    // The credentials of this launch name the key that it began with, which was changed since.
+    assert_eq!(sh(home, "cat /run/ai-vm/authorized_keys/dev"), login_key(home));
 }
 
 fn files_are_kept_over_a_stop(home: &Home) {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 /// A data directory of a test's own.
 pub struct Home {
     dir: tempfile::TempDir,
+    data: PathBuf,
 }
 
 /// Whatever a test leaves running in its home is ended with it.
@@ -27,7 +28,14 @@ pub struct Ran {
 
 impl Home {
     pub fn new() -> Self {
-        Self { dir: tempfile::Builder::new().prefix("ai-vm-test.").tempdir().unwrap() }
+        Self::with_data_in("data")
+    }
+
+    /// A home whose data directory has this name in it.
+    pub fn with_data_in(name: &str) -> Self {
+        let dir = tempfile::Builder::new().prefix("ai-vm-test.").tempdir().unwrap();
+        let data = dir.path().join(name);
+        Self { dir, data }
     }
 
     /// The directory around the data directory, for files of the test.
@@ -36,7 +44,7 @@ impl Home {
     }
 
     pub fn data(&self) -> PathBuf {
-        self.dir().join("data")
+        self.data.clone()
     }
 
     pub fn vm(&self, name: &str) -> PathBuf {

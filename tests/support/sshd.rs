@@ -65,6 +65,17 @@ impl Guest {
         self.server = Some(Server::start(self.home.dir(), self.port, &key, &login, settings));
     }
 
+    /// Gives the VM another port, as a launch does when the old one is taken, and serves it there.
+    pub fn move_to(&mut self, port: u16, settings: &str) {
+        let record = self.file(VmDir::RECORD);
+        let text = std::fs::read_to_string(&record).unwrap();
+        let old = format!("host = {}\n", self.port);
+        assert!(text.contains(&old), "{text}");
+        std::fs::write(&record, text.replace(&old, &format!("host = {port}\n"))).unwrap();
+        self.port = port;
+        self.start_server(settings);
+    }
+
     /// What the server has written to its log.
     pub fn server_says(&self) -> String {
         self.server.as_ref().map(Server::says).unwrap_or_default()

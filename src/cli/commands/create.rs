@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::cli::commands::spec::SpecArgs;
 use crate::cli::commands::start;
 use crate::cli::context::Context;
-use crate::cli::each::each;
+use crate::cli::each::{EachArgs, each};
 use crate::cli::failure::Failure;
 use crate::cli::values::{duration, value};
 use crate::host::capacity;
@@ -37,7 +37,11 @@ pub fn run(ctx: &Context, args: Args) -> Result<u8, Failure> {
         let record = register(ctx, name.clone(), &args.spec)?;
         ctx.terminal.status(&describe(&record));
     }
-    if args.start { each(ctx, args.names, |vm| start::until_ready(vm, args.timeout, false)) } else { Ok(0) }
+    if args.start {
+        each(ctx, "create", EachArgs::default(), args.names, |vm| start::until_ready(vm, args.timeout, false))
+    } else {
+        Ok(0)
+    }
 }
 
 /// Registers one VM and warns of what is unwise about it.

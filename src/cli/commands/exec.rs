@@ -113,8 +113,6 @@ pub struct Args {
     targets: Targets,
     #[command(flatten)]
     reach: ReachArgs,
-    #[command(flatten)]
-    many: ManyArgs,
     /// Give the command a terminal, also when stdin or stdout is none
     #[arg(short, long, overrides_with = "no_tty")]
     tty: bool,
@@ -126,6 +124,9 @@ pub struct Args {
     /// The command and its arguments, exactly as they are to arrive
     #[arg(last = true, required = true, value_name = "COMMAND")]
     command: Vec<OsString>,
+    // Last, because its heading goes on.
+    #[command(flatten)]
+    many: ManyArgs,
 }
 
 /// Runs the command and returns its exit code.

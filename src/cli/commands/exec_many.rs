@@ -12,6 +12,7 @@ use crate::cli::commands::exec::ReachArgs;
 use crate::cli::context::Context;
 use crate::cli::failure::{Failure, UsageError};
 use crate::cli::fleet_output::{FleetSink, Keep, Lines, prefixes};
+use crate::cli::parallel::Parallel;
 use crate::cli::targets::Targets;
 use crate::cli::values::duration;
 use crate::fleet::exec::{self, Ends, Task};
@@ -32,9 +33,8 @@ const MAX_INPUT: u64 = 64 << 20;
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Many VMs")]
 pub struct ManyArgs {
-    /// Run in at most this many at the same time [default: in all]
-    #[arg(short, long, value_name = "COUNT")]
-    jobs: Option<usize>,
+    #[command(flatten)]
+    parallel: Parallel,
     /// Show lines without the VM's name
     #[arg(long)]
     no_prefix: bool,
@@ -44,9 +44,6 @@ pub struct ManyArgs {
     /// Print an array of objects: name, exit, duration_s, stdout, stderr (1 MiB of each at most), truncated, error
     #[arg(long)]
     json: bool,
-    /// End the others as soon as one fails
-    #[arg(long)]
-    fail_fast: bool,
     /// End the command where it takes longer than this, with exit code 124. It is told to by TERM, which
     /// OpenSSH's server does not pass on to commands of root
     #[arg(long, value_name = "TIME", value_parser = duration)]
@@ -59,11 +56,10 @@ pub struct ManyArgs {
 impl ManyArgs {
     /// Tells whether anything was asked for that one VM by itself does not need.
     pub const fn are_given(&self) -> bool {
-        self.jobs.is_some()
+        self.parallel.is_given()
             || self.no_prefix
             || self.group
             || self.json
-            || self.fail_fast
             || self.run_timeout.is_some()
             || self.stdin
     }
@@ -95,9 +91,9 @@ pub fn run(
         program,
         route: reach.route(),
         start: reach.start,
-        at_once: many.jobs.unwrap_or(usize::MAX),
+        at_once: many.parallel.at_once(),
         limit: many.run_timeout,
-        fail_fast: many.fail_fast,
+        fail_fast: many.parallel.fail_fast,
         stdin: if many.stdin { common_input()? } else { Bytes::new() },
     };
     // Each VM needs a few descriptors; the usual limit is for programs that still use select(2).

@@ -12,10 +12,13 @@ pub mod info;
 pub mod logs;
 pub mod ls;
 pub mod port;
+pub mod proxy;
 pub mod restart;
 pub mod rm;
 pub mod shell;
 mod spec;
+pub mod ssh_config;
+pub mod ssh_keys;
 pub mod start;
 pub mod stop;
 mod summary;
@@ -48,6 +51,9 @@ pub fn run(command: Command, terminal: Terminal) -> Result<u8, Failure> {
         Command::Logs(args) => logs::run(&ctx, &args),
         Command::Wait(args) => wait::run(&ctx, &args),
         Command::Port(args) => port::run(&ctx, args),
+        Command::SshConfig(args) => ssh_config::run(&ctx, &args),
+        Command::SshKeys(args) => ssh_keys::run(&ctx, args),
+        Command::Proxy(args) => proxy::run(&ctx, &args),
         Command::Image(args) => image::run(&ctx, args),
         Command::Doctor(args) => doctor::run(&ctx, &args),
         Command::Config(args) => config::run(&ctx, &args),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::cli::commands::start::until_ready;
 use crate::cli::context::Context;
-use crate::cli::each::each;
+use crate::cli::each::{EachArgs, each};
 use crate::cli::failure::Failure;
 use crate::cli::targets::Targets;
 use crate::cli::values::duration;
@@ -24,13 +24,15 @@ pub struct Args {
     /// How long to wait for them to be ready again: 90, 5m
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = duration)]
     timeout: Duration,
+    #[command(flatten)]
+    many: EachArgs,
 }
 
 /// Restarts the VMs that are named, all at the same time. One that is stopped is started.
 pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
     let names = args.targets.require_own(ctx, "restart")?;
     let (time, force, timeout) = (args.time, args.force, args.timeout);
-    each(ctx, names, |vm| async move {
+    each(ctx, "restart", args.many, names, |vm| async move {
         stop(&vm.engine, &vm.name, time, force, &vm.listener).await?;
         until_ready(vm, timeout, false).await
     })

@@ -2,7 +2,7 @@
 
 use crate::cli::confirm::confirm;
 use crate::cli::context::Context;
-use crate::cli::each::each;
+use crate::cli::each::{EachArgs, each};
 use crate::cli::failure::{Failure, UsageError};
 use crate::cli::targets::Targets;
 use crate::lifecycle::remove::remove;
@@ -19,6 +19,8 @@ pub struct Args {
     /// Do not ask before many are removed by --all or -l
     #[arg(short, long)]
     yes: bool,
+    #[command(flatten)]
+    many: EachArgs,
 }
 
 /// Removes the VMs that are named, all at the same time.
@@ -29,7 +31,7 @@ pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
         sure(ctx, &list)?;
     }
     let force = args.force;
-    each(ctx, names, |vm| async move {
+    each(ctx, "rm", args.many, names, |vm| async move {
         let adopted = vm.engine.registry.get(&vm.name).is_ok_and(|record| record.guest.is_adopted());
         remove(&vm.engine, &vm.name, force, &vm.listener).await?;
         Ok(if adopted { "forgotten; the machine itself goes on" } else { "removed" }.to_owned())

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::cli::context::Context;
-use crate::cli::each::{Job, each};
+use crate::cli::each::{EachArgs, Job, each};
 use crate::cli::failure::Failure;
 use crate::cli::targets::Targets;
 use crate::cli::values::duration;
@@ -25,6 +25,8 @@ pub struct Args {
     /// Begin with an empty disk; what is on the old one is lost
     #[arg(long)]
     new_disk: bool,
+    #[command(flatten)]
+    many: EachArgs,
 }
 
 /// Starts the VMs that are named, all at the same time.
@@ -32,12 +34,12 @@ pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
     let names = args.targets.require_own(ctx, "start")?;
     let (no_wait, new_disk, timeout) = (args.no_wait, args.new_disk, args.timeout);
     if no_wait {
-        return each(ctx, names, |vm| async move {
+        return each(ctx, "start", args.many, names, |vm| async move {
             start::launch_vm(&vm.engine, &vm.name, new_disk, &vm.listener).await?;
             Ok("started".to_owned())
         });
     }
-    each(ctx, names, |vm| until_ready(vm, timeout, new_disk))
+    each(ctx, "start", args.many, names, |vm| until_ready(vm, timeout, new_disk))
 }
 
 /// Starts one VM, waits until it is ready, and says how to reach it.

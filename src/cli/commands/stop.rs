@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::cli::context::Context;
-use crate::cli::each::each;
+use crate::cli::each::{EachArgs, each};
 use crate::cli::failure::Failure;
 use crate::cli::targets::Targets;
 use crate::cli::values::duration;
@@ -20,13 +20,15 @@ pub struct Args {
     /// End them at once, as by pulling the plug
     #[arg(long)]
     force: bool,
+    #[command(flatten)]
+    many: EachArgs,
 }
 
 /// Stops the VMs that are named, all at the same time.
 pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
     let names = args.targets.require_own(ctx, "stop")?;
     let (time, force) = (args.time, args.force);
-    each(ctx, names, |vm| async move {
+    each(ctx, "stop", args.many, names, |vm| async move {
         stop(&vm.engine, &vm.name, time, force, &vm.listener).await?;
         Ok("stopped".to_owned())
     })

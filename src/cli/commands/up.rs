@@ -6,7 +6,7 @@ use crate::cli::commands::create::{describe, register};
 use crate::cli::commands::spec::SpecArgs;
 use crate::cli::commands::start::until_ready;
 use crate::cli::context::Context;
-use crate::cli::each::each;
+use crate::cli::each::{EachArgs, each};
 use crate::cli::failure::Failure;
 use crate::cli::values::{duration, value};
 use crate::vm::name::VmName;
@@ -22,6 +22,8 @@ pub struct Args {
     /// How long to wait for them to be ready: 90, 5m
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = duration)]
     timeout: Duration,
+    #[command(flatten)]
+    many: EachArgs,
 }
 
 /// Brings VMs up. Safe to run again: what is there is used as it is.
@@ -43,5 +45,5 @@ pub fn run(ctx: &Context, args: Args) -> Result<u8, Failure> {
         }
         names.push(name);
     }
-    each(ctx, names, |vm| until_ready(vm, args.timeout, false))
+    each(ctx, "up", args.many, names, |vm| until_ready(vm, args.timeout, false))
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::cli::context::Context;
-use crate::cli::each::each;
+use crate::cli::each::{EachArgs, each};
 use crate::cli::failure::Failure;
 use crate::cli::targets::Targets;
 use crate::cli::values::duration;
@@ -21,6 +21,8 @@ pub struct Args {
     /// Wait until they are stopped instead
     #[arg(long)]
     stopped: bool,
+    #[command(flatten)]
+    many: EachArgs,
 }
 
 /// Waits for the VMs that are named, for all at the same time.
@@ -30,7 +32,7 @@ pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
         false => args.targets.require_names(ctx, "wait")?,
     };
     let (timeout, stopped) = (args.timeout, args.stopped);
-    each(ctx, names, |vm| async move {
+    each(ctx, "wait", args.many, names, |vm| async move {
         let begun = Instant::now();
         if stopped {
             stop::wait_until_stopped(&vm.engine, &vm.name, timeout).await?;

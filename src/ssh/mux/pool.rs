@@ -28,7 +28,7 @@ const SPARE: usize = 8;
 pub struct Key {
     /// The server, with its pinned key.
     pub target: Target,
-    /// The marker of the boot.
+    /// The marker of the boot, and what else makes a login another one.
     pub boot: String,
 }
 

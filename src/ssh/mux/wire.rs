@@ -37,7 +37,7 @@ const DESCRIPTORS: usize = PIPES + 1;
 pub struct Request {
     /// The server.
     pub target: Target,
-    /// The marker of the boot that the program is for.
+    /// The marker of the boot that the program is for, and what else makes a login another one.
     pub boot: String,
     /// How long the program may take to begin.
     pub limit: Duration,
