@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::cli::commands::{
-    adopt, config, create, doctor, exec, image, info, logs, ls, port, restart, rm, shell, start, stop, up,
-    wait,
+    adopt, config, create, doctor, exec, forward, image, info, logs, ls, port, restart, rm, shell, start,
+    stop, up, wait,
 };
 
 /// A fleet of named virtual machines on this workstation, so that coding agents can work at full permission
@@ -51,6 +51,8 @@ pub enum Command {
     Logs(logs::Args),
     /// Wait until VMs are ready, or stopped
     Wait(wait::Args),
+    /// Forward ports and sockets to and from a VM for as long as this runs
+    Forward(forward::Args),
     /// List, add and remove forwarded ports
     Port(port::Args),
     /// List, build and remove the images that VMs are made from

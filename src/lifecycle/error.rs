@@ -14,6 +14,7 @@ use crate::qemu::qmp::QmpError;
 use crate::registry::error::RegistryError;
 use crate::registry::ports::ReserveError;
 use crate::ssh::error::ConnectError;
+use crate::ssh::forward::error::ForwardError;
 use crate::ssh::keys::KeyError;
 use crate::ssh::session::SessionError;
 use crate::vm::name::VmName;
@@ -186,6 +187,9 @@ pub enum LifecycleError {
     Session(#[from] SessionError),
     /// See there.
     #[error(transparent)]
+    Forward(#[from] ForwardError),
+    /// See there.
+    #[error(transparent)]
     Key(#[from] KeyError),
     /// See there.
     #[error(transparent)]
@@ -222,6 +226,7 @@ impl LifecycleError {
             Self::Qmp(error) => error,
             Self::Connect(error) => error,
             Self::Session(error) => error,
+            Self::Forward(error) => error,
             Self::Key(error) => error,
             Self::Process(error) => error,
             Self::File(error) => error,

@@ -4,6 +4,7 @@ pub mod adopt;
 pub mod create;
 pub mod error;
 pub mod event;
+pub mod forward;
 pub mod image;
 pub mod observe;
 pub mod ports;

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use russh::client::Handle;
 use tokio::net::TcpStream;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::ssh::error::ConnectError;
 use crate::ssh::host_key::{HostKey, HostKeyError};
 use crate::ssh::login::Keys;
-use crate::ssh::pinned::{self, Pinned};
+use crate::ssh::pinned::{self, Arrival, Pinned};
 use crate::ssh::stream::Stream;
 use crate::ssh::target::Target;
 use crate::vm::endpoint::Endpoint;
@@ -35,11 +36,34 @@ pub async fn connect(
     patience: Duration,
     deadline: Instant,
 ) -> Result<Session, ConnectError> {
+    log_in(target, patience, deadline, None).await
+}
+
+/// Like [`connect`], for a server that is going to listen for us: what arrives there is passed on.
+pub(super) async fn connect_for(
+    target: &Target,
+    patience: Duration,
+    deadline: Instant,
+    arrivals: mpsc::Sender<Arrival>,
+) -> Result<Session, ConnectError> {
+    log_in(target, patience, deadline, Some(arrivals)).await
+}
+
+async fn log_in(
+    target: &Target,
+    patience: Duration,
+    deadline: Instant,
+    arrivals: Option<mpsc::Sender<Arrival>>,
+) -> Result<Session, ConnectError> {
     let address = &target.endpoint;
     let keys = Keys::of(target).await?;
     let unusable =
         |error: HostKeyError| ConnectError::HostKey { address: address.clone(), reason: error.to_string() };
     let pinned = Pinned::to(target.host_key.parse::<HostKey>().map_err(unusable)?);
+    let pinned = match arrivals {
+        Some(arrivals) => pinned.passing_on(arrivals),
+        None => pinned,
+    };
     let end = deadline.min(Instant::now() + patience);
     let stream =
         if target.accepts_early { reach(address, end).await? } else { reach_once(address, end).await? };
