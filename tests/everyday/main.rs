@@ -19,6 +19,7 @@ mod command_line;
 mod crash;
 mod exec;
 mod fleet;
+mod forward;
 mod many_at_once;
 mod ports;
 mod privacy;

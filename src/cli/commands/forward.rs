@@ -122,6 +122,8 @@ fn teller(terminal: Terminal, name: VmName, quiet: bool, json: bool) -> Teller {
             Event::Opened(link) => ("open", link),
             Event::Closed(link) => ("closed", link),
             Event::Refused(link, _) => ("refused", link),
+            Event::Watching if quiet => return,
+            Event::Watching => return terminal.status(&format!("watching what {name} listens on")),
             Event::TooMany => {
                 return terminal.warn(&format!(
                     "{name} listens on many ports, of which {MAX_AUTO} are forwarded; choose with `--only`"

@@ -62,6 +62,9 @@ pub enum ForwardError {
     /// The guest does not say what it listens on.
     #[error(transparent)]
     Session(#[from] SessionError),
+    /// The guest says no longer what it listens on.
+    #[error("the VM does not say what it listens on")]
+    Silent,
     /// The guest is gone.
     #[error("the connection to the VM was lost")]
     Lost,
@@ -76,7 +79,7 @@ impl Diagnostic for ForwardError {
             Self::Socket(error) => error.kind(),
             Self::Connect(error) => error.kind(),
             Self::Session(error) => error.kind(),
-            Self::Listen { .. } | Self::Refused { .. } | Self::Lost => Kind::Failed,
+            Self::Listen { .. } | Self::Refused { .. } | Self::Silent | Self::Lost => Kind::Failed,
         }
     }
 
@@ -95,6 +98,7 @@ impl Diagnostic for ForwardError {
             Self::Socket(error) => error.hints(),
             Self::Connect(error) => error.hints(),
             Self::Session(error) => error.hints(),
+            Self::Silent => vec!["without `--auto`, name the ports".to_owned()],
             Self::Timeout { .. } | Self::Lost => Vec::new(),
         }
     }

@@ -19,11 +19,13 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::ssh::connect::{Session, connect};
 use crate::ssh::forward::error::ForwardError;
+use crate::ssh::forward::guest_ports::Ports;
 use crate::ssh::forward::lanes::{Lane, Lanes};
 use crate::ssh::forward::local::Listener;
 use crate::ssh::forward::reverse::Reverse;
@@ -39,6 +41,9 @@ const FIRST_BYTE: Duration = Duration::from_secs(10);
 
 /// How often it is looked whether the guest is still there.
 const LOOK: Duration = Duration::from_millis(200);
+
+/// How long a connection may take to end whose program has ended.
+const GOODBYE: Duration = Duration::from_secs(2);
 
 /// After how many logins in vain, while a connection stands still, the guest counts as gone.
 const LOGINS_IN_VAIN: u32 = 5;
@@ -63,6 +68,8 @@ pub enum Event {
     Closed(Link),
     /// One was accepted and could not be led on. Told once until one could be.
     Refused(Link, String),
+    /// From now on it is watched what the guest listens on.
+    Watching,
     /// The guest listens on more ports than are forwarded by themselves.
     TooMany,
 }
@@ -99,19 +106,17 @@ pub async fn run(
 ) -> Result<(), ForwardError> {
     let Plan { local, reverse, auto } = plan;
     let mut opened = Vec::new();
-    for forward in &reverse {
-        match Reverse::open(&target, forward).await {
-            Ok(reverse) => opened.push(reverse),
-            Err(error) => {
-                end(opened).await;
-                return Err(error);
-            }
+    let watched = match prepare(&target, &reverse, &mut opened, auto.is_some()).await {
+        Ok(watched) => watched,
+        Err(error) => {
+            end(opened).await;
+            return Err(error);
         }
-    }
-    let mut closed: Vec<Arc<Session>> = opened.iter().map(Reverse::session).collect();
-    let lanes = Arc::new(Lanes::new(session, target.clone()));
-    // Dropped, it ends them all.
-    let mut serving = JoinSet::new();
+    };
+    let mut sessions: Vec<Arc<Session>> = opened.iter().map(Reverse::session).collect();
+    let lanes = Arc::new(Lanes::new(session, target));
+    // Dropped, they end all that they have.
+    let (mut serving, mut following) = (JoinSet::new(), JoinSet::new());
     for listener in local {
         teller(Event::Opened(listener.link.clone()));
         serving.spawn(listener.serve(Arc::clone(&lanes), Arc::clone(teller)));
@@ -120,24 +125,49 @@ pub async fn run(
         teller(Event::Opened(reverse.link.clone()));
         serving.spawn(reverse.serve(lanes.permits(), Arc::clone(teller)));
     }
-    if let Some(auto) = auto {
-        let session = Arc::new(connect(&target, FIRST_BYTE, Instant::now() + LOGIN).await?);
-        closed.push(Arc::clone(&session));
+    if let (Some(auto), Some((session, ports))) = (auto, watched) {
+        sessions.push(session);
         let except = opened.iter().filter_map(Reverse::port).chain(auto.except);
         let auto = Auto { except: except.collect(), ..auto };
-        let ports = guest_ports::watch(&session).await?;
-        serving.spawn(auto::follow(auto, ports, Arc::clone(&lanes), Arc::clone(teller)));
+        teller(Event::Watching);
+        following.spawn(auto::follow(auto, ports, Arc::clone(&lanes), Arc::clone(teller)));
     }
     let result = tokio::select! {
         () = stop => {
             end(opened).await;
             Ok(())
         }
-        () = gone(&lanes, &closed) => Err(ForwardError::Lost),
+        () = gone(&lanes, &sessions) => Err(ForwardError::Lost),
+        Some(_) = following.join_next() => {
+            // A guest that is gone says nothing either.
+            Err(timeout(GOODBYE, gone(&lanes, &sessions)).await.map_or(ForwardError::Silent, |()| ForwardError::Lost))
+        }
     };
     // What listens has let go of its sockets when this returns.
     serving.shutdown().await;
+    following.shutdown().await;
     result
+}
+
+/// What tells of the guest's ports, and the connection that it does it on.
+type Watched = (Arc<Session>, watch::Receiver<Option<Ports>>);
+
+/// Lets the guest listen, and begins to watch what it listens on if that is wanted.
+async fn prepare(
+    target: &Target,
+    reverse: &[ReverseForward],
+    opened: &mut Vec<Reverse>,
+    watched: bool,
+) -> Result<Option<Watched>, ForwardError> {
+    for forward in reverse {
+        opened.push(Reverse::open(target, forward).await?);
+    }
+    if !watched {
+        return Ok(None);
+    }
+    let session = Arc::new(connect(target, FIRST_BYTE, Instant::now() + LOGIN).await?);
+    let ports = guest_ports::watch(&session).await?;
+    Ok(Some((session, ports)))
 }
 
 async fn end(opened: Vec<Reverse>) {

@@ -26,6 +26,10 @@ use crate::vm::port::Port;
 /// How many connections may wait until this machine has connected for them; further ones are refused.
 const WAITING: usize = 64;
 
+/// Where the guest listens. For `localhost` OpenSSH's server is content with one of two families, when somebody else has
+/// the port of the other.
+const LOOPBACK: &str = "127.0.0.1";
+
 /// How long this machine may take to connect.
 const CONNECT: Duration = Duration::from_secs(10);
 
@@ -56,12 +60,12 @@ impl Reverse {
         let listening = async {
             match &forward.listen {
                 Listen::Auto => {
-                    let chosen = session.handle.tcpip_forward(LOCALHOST, 0).await?;
+                    let chosen = session.handle.tcpip_forward(LOOPBACK, 0).await?;
                     let port = u16::try_from(chosen).ok().and_then(Port::new);
                     port.map(Listen::Port).ok_or(Error::Inconsistent)
                 }
                 Listen::Port(port) => {
-                    session.handle.tcpip_forward(LOCALHOST, port.get().into()).await?;
+                    session.handle.tcpip_forward(LOOPBACK, port.get().into()).await?;
                     Ok(Listen::Port(*port))
                 }
                 Listen::Socket(path) => {
