@@ -49,7 +49,7 @@ pub enum Command {
     Shell(shell::Args),
     /// Show what a VM wrote to its console, or what QEMU said
     Logs(logs::Args),
-    /// Wait until VMs are ready, or stopped
+    /// Wait until VMs are ready, stopped, or something holds in them: a port, a file, a command
     Wait(wait::Args),
     /// Forward ports and sockets to and from a VM for as long as this runs
     Forward(forward::Args),

@@ -79,6 +79,16 @@ pub enum LifecycleError {
         /// The console's last line.
         console: Option<String>,
     },
+    /// Something that it was waited for did not come to hold in it.
+    #[error("`{name}` was waited for in vain for {} s: {missing}", waited.as_secs())]
+    NotHeld {
+        /// The VM.
+        name: VmName,
+        /// How long it was waited for.
+        waited: Duration,
+        /// What does not hold, each with what was seen of it last.
+        missing: String,
+    },
     /// It was to be waited for until it is stopped, and it is not.
     #[error("`{name}` still runs after {} s", waited.as_secs())]
     StillRuns {
@@ -244,6 +254,7 @@ impl Diagnostic for LifecycleError {
             Self::Unreachable { error, .. } | Self::NotAdopted { error, .. } => error.kind(),
             Self::NotReady { .. }
             | Self::NotReached { .. }
+            | Self::NotHeld { .. }
             | Self::StillRuns { .. }
             | Self::WillNotStop { .. } => Kind::Timeout,
             Self::NoForward { .. } => Kind::NotFound,
@@ -274,6 +285,9 @@ impl Diagnostic for LifecycleError {
                 format!("it goes on booting; wait longer: `ai-vm wait {name} --timeout 10m`"),
                 format!("see what it is doing: `ai-vm logs {name}`"),
             ],
+            Self::NotHeld { name, .. } => {
+                vec![format!("look what it does: `ai-vm shell {name}`, or wait longer: `--timeout 10m`")]
+            }
             Self::Adopted { name } => vec![
                 "start and stop it where it is run".to_owned(),
                 format!("or forget it, which leaves it as it is: `ai-vm rm {name}`"),

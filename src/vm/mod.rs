@@ -2,6 +2,7 @@
 //! calling it.
 
 pub mod capacity;
+pub mod condition;
 pub mod endpoint;
 pub mod forwarding;
 pub mod label;

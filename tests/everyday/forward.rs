@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::fleet::Fleet;
 use crate::home::{Home, Ran, wait};
 use crate::processes;
 use crate::sshd::Guest;
@@ -23,8 +24,12 @@ struct Forward {
 impl Forward {
     /// Starts it for the machine `vm`.
     fn start(home: &Home, args: &[&str]) -> Self {
+        Self::start_for(home, "vm", args)
+    }
+
+    fn start_for(home: &Home, name: &str, args: &[&str]) -> Self {
         let said = tempfile::NamedTempFile::new_in(home.dir()).unwrap().into_temp_path().keep().unwrap();
-        let mut command = home.command(&[&["forward", "vm"], args].concat());
+        let mut command = home.command(&[&["forward", name], args].concat());
         command.stdout(Stdio::piped()).stderr(std::fs::File::create(&said).unwrap());
         Self { child: Some(command.spawn().unwrap()), said }
     }
@@ -244,10 +249,17 @@ fn many_at_once_and_one_that_stands_still() {
         });
     };
     round();
-    // Its server writes for ever, and it reads nothing: what waits for it fills every queue on the way.
+    // Its server writes for ever, and it reads nothing: what waits for it fills every queue on the way. Then there is a
+    // further connection to the guest.
+    let logins = || guest.server_says().matches("Accepted publickey").count();
+    assert_eq!(logins(), 1);
     let mut still = connect(flooded);
     still.read_exact(&mut [0; 1]).unwrap();
-    std::thread::sleep(Duration::from_secs(1));
+    let deadline = Instant::now() + PATIENCE;
+    while logins() < 2 {
+        assert!(Instant::now() < deadline, "there is no further connection: {}", forward.said());
+        std::thread::sleep(Duration::from_millis(10));
+    }
     round();
     let pid = forward.child.as_ref().unwrap().id();
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
@@ -403,4 +415,24 @@ fn told_to_end_while_the_guest_is_still_booting() {
     let ran = forward.end("INT");
     assert_eq!(ran.code, 0, "{}", ran.err);
     assert!(!Path::new(&socket).exists());
+}
+
+#[test]
+fn an_adopted_machine_and_several_forwards_beside_each_other() {
+    let fleet = Fleet::new();
+    let echo = service();
+    let spec = format!("auto:{echo}");
+    let mut forwards = ["a", "b"].map(|name| Forward::start_for(&fleet.home, name, &[&spec]));
+    let ports = ["a", "b"].map(|name| {
+        let forward = &mut forwards[usize::from(name == "b")];
+        let line = forward.expect(&["forwarding", &format!(" -> {name}:{echo}")]);
+        line.split(" -> ").next().unwrap().rsplit(':').next().unwrap().parse().unwrap()
+    });
+    assert_ne!(ports[0], ports[1]);
+    for port in ports {
+        exchange(connect(port), 100_000, 9);
+    }
+    for forward in forwards {
+        assert_eq!(forward.end("INT").code, 0);
+    }
 }

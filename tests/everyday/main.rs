@@ -25,5 +25,6 @@ mod ports;
 mod privacy;
 mod terminal;
 mod trouble;
+mod wait;
 mod warm;
 mod wrong_servers;
