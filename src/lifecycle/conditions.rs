@@ -49,13 +49,14 @@ pub async fn wait_for(
     let mut pause = FIRST_PAUSE;
     let mut session = ready::session(engine, name, patience, listener).await?;
     let mut seen: Vec<Option<String>> = conditions.iter().map(|_| Some("not looked at".to_owned())).collect();
+    let mut first = true;
     loop {
         for (condition, seen) in conditions.iter().zip(&mut seen) {
             match look(&session, condition, patience.end()).await? {
                 Ok(()) => *seen = None,
                 Err(Seen::No(words)) => *seen = Some(words),
                 // What was seen before that tells more.
-                Err(Seen::Nothing(words)) if seen.is_none() || patience.left() > TOO_LATE => {
+                Err(Seen::Nothing(words)) if first || seen.is_none() || patience.left() > TOO_LATE => {
                     *seen = Some(words);
                 }
                 Err(Seen::Nothing(_)) => {}
@@ -65,6 +66,7 @@ pub async fn wait_for(
                 }
             }
         }
+        first = false;
         let missing =
             conditions.iter().zip(&seen).filter_map(|(condition, seen)| Some((condition, seen.as_ref()?)));
         let missing: Vec<String> = missing.map(|(condition, seen)| format!("{condition} ({seen})")).collect();
