@@ -69,7 +69,8 @@ pub async fn wait_for(
         first = false;
         let missing =
             conditions.iter().zip(&seen).filter_map(|(condition, seen)| Some((condition, seen.as_ref()?)));
-        let missing: Vec<String> = missing.map(|(condition, seen)| format!("{condition} ({seen})")).collect();
+        let (names, missing): (Vec<String>, Vec<String>) =
+            missing.map(|(condition, seen)| (condition.to_string(), format!("{condition} ({seen})"))).unzip();
         if missing.is_empty() {
             return Ok(());
         }
@@ -77,7 +78,7 @@ pub async fn wait_for(
             let waited = patience.limit();
             return Err(LifecycleError::NotHeld { name: name.clone(), waited, missing: missing.join(", ") });
         }
-        listener(Event::Step(format!("waiting for {}", missing.join(", "))));
+        listener(Event::Step(format!("waiting for {}", names.join(", "))));
         // The last look is not long before the end.
         sleep(pause.min(patience.left() / 2)).await;
         pause = (pause * 3 / 2).min(LAST_PAUSE);

@@ -35,7 +35,7 @@ pub(super) async fn follow(
     lanes: Arc<Lanes>,
     teller: Teller,
 ) {
-    let mut open: BTreeMap<Port, (AbortHandle, Link)> = BTreeMap::new();
+    let mut open: BTreeMap<Port, Open> = BTreeMap::new();
     // Dropped, it ends them all; connections go on.
     let mut serving = JoinSet::new();
     let mut told_of_too_many = false;
@@ -43,7 +43,7 @@ pub(super) async fn follow(
         let now = ports.borrow_and_update().clone().unwrap_or_default();
         let gone: Vec<Port> = open.keys().copied().filter(|port| !now.contains_key(port)).collect();
         for port in gone {
-            if let Some((task, link)) = open.remove(&port) {
+            if let Some(Open { task, link, .. }) = open.remove(&port) {
                 end(task).await;
                 teller(Event::Closed(link));
             }
@@ -51,7 +51,7 @@ pub(super) async fn follow(
         // Those that were ended.
         while serving.try_join_next().is_some() {}
         for (port, host) in now {
-            if open.contains_key(&port) || !auto.wants(port) {
+            if open.contains_key(&port) || !auto.wants(port) || open.values().any(|one| one.is(port)) {
                 continue;
             }
             if open.len() >= MAX_AUTO {
@@ -63,11 +63,28 @@ pub(super) async fn follow(
             let forward = LocalForward { listen: Listen::Auto, goal: Goal::Tcp { host, port } };
             // Where there is no port or descriptor left here, there may be one the next time.
             let Ok(listener) = Listener::open(&forward, loopback()) else { continue };
-            let link = listener.link.clone();
+            let (link, here) = (listener.link.clone(), listener.port());
             teller(Event::Opened(link.clone()));
-            open.insert(port, (serving.spawn(listener.serve(Arc::clone(&lanes), Arc::clone(&teller))), link));
+            let task = serving.spawn(listener.serve(Arc::clone(&lanes), Arc::clone(&teller)));
+            open.insert(port, Open { task, link, moved_to: here.filter(|here| *here != port) });
         }
         sleep(PACE).await;
+    }
+}
+
+/// A port that is forwarded.
+struct Open {
+    task: AbortHandle,
+    link: Link,
+    /// The port here, where it is another one than in the guest.
+    moved_to: Option<Port>,
+}
+
+impl Open {
+    /// Tells whether a port of the guest may be ours: a guest that was adopted can be this very machine, and forwarding
+    /// what we listen on ourselves would never end.
+    fn is(&self, port: Port) -> bool {
+        self.moved_to == Some(port)
     }
 }
 

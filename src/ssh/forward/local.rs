@@ -55,6 +55,14 @@ impl Listener {
         Ok(Self { link: Link { reverse: false, listen, goal: goal.to_string() }, goal: goal.clone(), socket })
     }
 
+    /// Returns the TCP port, if it is one.
+    pub(super) fn port(&self) -> Option<Port> {
+        match &self.socket {
+            Listening::Tcp(listener) => Port::new(listener.local_addr().ok()?.port()),
+            Listening::Unix(..) => None,
+        }
+    }
+
     /// Accepts connections and leads them to the guest, for ever.
     pub(super) async fn serve(self, lanes: Arc<Lanes>, teller: Teller) {
         let refused = Arc::new(AtomicBool::new(false));
