@@ -6,6 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::fleet::Fleet;
@@ -232,13 +234,7 @@ fn the_guests_end_is_passed_on_and_ours_may_follow_later() {
 fn many_at_once_and_one_that_stands_still() {
     let guest = Guest::serve("");
     let echo = service();
-    let flood = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let flooded = flood.local_addr().unwrap().port();
-    std::thread::spawn(move || {
-        for mut stream in flood.incoming().map(Result::unwrap) {
-            std::thread::spawn(move || while stream.write_all(&[7; 65536]).is_ok() {});
-        }
-    });
+    let (flooded, _) = flood();
     let mut forward = Forward::start(&guest.home, &[&format!("auto:{echo}"), &format!("auto:{flooded}")]);
     let (port, flooded) = (forward.port(&echo.to_string()), forward.port(&flooded.to_string()));
     let round = || {
@@ -255,11 +251,7 @@ fn many_at_once_and_one_that_stands_still() {
     assert_eq!(logins(), 1);
     let mut still = connect(flooded);
     still.read_exact(&mut [0; 1]).unwrap();
-    let deadline = Instant::now() + PATIENCE;
-    while logins() < 2 {
-        assert!(Instant::now() < deadline, "there is no further connection: {}", forward.said());
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    until("there is no further connection", || logins() == 2);
     round();
     let pid = forward.child.as_ref().unwrap().id();
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
@@ -435,4 +427,83 @@ fn an_adopted_machine_and_several_forwards_beside_each_other() {
     for forward in forwards {
         assert_eq!(forward.end("INT").code, 0);
     }
+}
+
+/// A service that writes to each connection for as long as it is read, and how many it has.
+fn flood() -> (u16, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let count = Arc::new(AtomicUsize::new(0));
+    let open = Arc::clone(&count);
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map(Result::unwrap) {
+            open.fetch_add(1, Ordering::SeqCst);
+            let open = Arc::clone(&open);
+            std::thread::spawn(move || {
+                while stream.write_all(&[7; 65536]).is_ok() {}
+                open.fetch_sub(1, Ordering::SeqCst);
+            });
+        }
+    });
+    (port, count)
+}
+
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn what_is_broken_off_leaves_nothing_behind() {
+    let guest = Guest::serve("");
+    let ((flooded, open), echo) = (flood(), service());
+    let mut forward = Forward::start(&guest.home, &[&format!("auto:{flooded}"), &format!("auto:{echo}")]);
+    let (port, echo) = (forward.port(&flooded.to_string()), forward.port(&echo.to_string()));
+    let pid = forward.child.as_ref().unwrap().id();
+    let descriptors = || std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
+    exchange(connect(echo), 1000, 1);
+    // The one that has ended may still be there for a moment.
+    let before = descriptors();
+    for _ in 0..100 {
+        connect(port).read_exact(&mut [0; 1]).unwrap();
+        // Gone before it has said or heard anything.
+        drop(connect(port));
+        drop(connect(echo));
+    }
+    until("connections stay open in the guest", || open.load(Ordering::SeqCst) == 0);
+    until("descriptors stay open", || descriptors() <= before);
+    exchange(connect(echo), 1000, 3);
+    assert_eq!(forward.end("INT").code, 0);
+}
+
+#[test]
+fn a_guest_that_is_gone_ends_it_although_a_connection_stands_still() {
+    let mut guest = Guest::serve("");
+    let (flooded, _) = flood();
+    let mut forward = Forward::start(&guest.home, &[&format!("auto:{flooded}")]);
+    let still = connect(forward.port(&flooded.to_string()));
+    until("there is no further connection", || {
+        guest.server_says().matches("Accepted publickey").count() == 2
+    });
+    guest.pull_the_plug();
+    let ran = forward.wait();
+    assert_eq!(ran.code, 255, "{}", ran.err);
+    drop(still);
+}
+
+#[test]
+fn more_connections_than_are_carried_at_a_time_wait() {
+    let guest = Guest::serve("");
+    let echo = service();
+    let mut forward = Forward::start(&guest.home, &[&format!("auto:{echo}")]);
+    let port = forward.port(&echo.to_string());
+    let waiting: Vec<TcpStream> = (0..300).map(|_| connect(port)).collect();
+    // Those that came first make room when they end.
+    for (number, stream) in waiting.into_iter().enumerate() {
+        exchange(stream, 100, number as u64 * 2 + 1);
+    }
+    assert_eq!(forward.end("INT").code, 0);
 }
