@@ -50,31 +50,24 @@ impl Diagnostic for SocketError {
     }
 }
 
-/// A socket file that is there. Dropped, it is removed, unless another one has taken its place.
+/// A socket file that is there. Dropped after its listener, it is removed, unless somebody else listens there meanwhile.
 #[derive(Debug)]
 pub struct PublicSocket {
     path: PathBuf,
-    identity: (u64, u64),
 }
 
 impl PublicSocket {
     /// Makes a socket that only this user can connect to, and listens on it. One that is there already is replaced if it
     /// is this user's and nobody listens on it any more.
     pub fn listen(path: &Path) -> Result<(UnixListener, Self), SocketError> {
-        let bad_path = || failed("listen on", path)(io::ErrorKind::InvalidInput.into());
-        let name = path.file_name().and_then(|name| name.to_str()).ok_or_else(bad_path)?;
-        let dir = match path.parent() {
-            Some(dir) if !dir.as_os_str().is_empty() => dir,
-            _ => Path::new("."),
-        };
+        let (dir, name) = split(path)?;
         make_way(path, dir, name)?;
+        let it = Self { path: path.to_owned() };
         let listener = socket::listen(dir, name).map_err(|error| match error.kind() {
             // Somebody else was faster.
             io::ErrorKind::AddrInUse => SocketError::InUse { path: path.to_owned() },
             _ => failed("listen on", path)(error).into(),
         })?;
-        let found = std::fs::symlink_metadata(path).map_err(failed("inspect", path))?;
-        let it = Self { path: path.to_owned(), identity: (found.dev(), found.ino()) };
         std::fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(failed("protect", path))?;
         Ok((listener, it))
     }
@@ -82,14 +75,21 @@ impl PublicSocket {
 
 impl Drop for PublicSocket {
     fn drop(&mut self) {
-        if std::fs::symlink_metadata(&self.path).is_ok_and(|it| (it.dev(), it.ino()) == self.identity) {
-            // One that cannot be removed is replaced the next time.
-            let _ = remove_if_there(&self.path);
-        }
+        // By its number alone the file is not to be recognised: a new one can have the same. One that cannot be removed
+        // is replaced the next time.
+        let _ = split(&self.path).and_then(|(dir, name)| make_way(&self.path, dir, name));
     }
 }
 
-/// Removes what an earlier command left there when it was killed.
+/// Returns the directory and the name of a socket.
+fn split(path: &Path) -> Result<(&Path, &str), SocketError> {
+    let bad_path = || failed("listen on", path)(io::ErrorKind::InvalidInput.into());
+    let name = path.file_name().and_then(|name| name.to_str()).ok_or_else(bad_path)?;
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+    Ok((dir.unwrap_or(Path::new(".")), name))
+}
+
+/// Removes a socket of this user's on which nobody listens any more; nothing there is fine, anything else is an error.
 fn make_way(path: &Path, dir: &Path, name: &str) -> Result<(), SocketError> {
     let found = match std::fs::symlink_metadata(path) {
         Ok(found) => found,
@@ -125,10 +125,10 @@ mod tests {
         assert!(matches!(PublicSocket::listen(&path), Err(SocketError::InUse { .. })));
         drop(listener);
         // As after a kill: the file is there, nobody listens.
-        let (_listener, new) = PublicSocket::listen(&path).unwrap();
+        let (listener, new) = PublicSocket::listen(&path).unwrap();
         drop(it);
         assert!(path.exists(), "somebody else's socket was removed");
-        drop(new);
+        drop((listener, new));
         assert!(!path.exists());
         std::fs::write(&path, "precious").unwrap();
         assert!(matches!(PublicSocket::listen(&path), Err(SocketError::NotASocket { .. })));
