@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::cli::commands::{
-    adopt, config, create, doctor, exec, image, info, logs, ls, port, proxy, restart, rm, shell, ssh_config,
-    ssh_keys, start, stop, up, wait,
+    adopt, config, create, doctor, exec, forward, image, info, logs, ls, port, proxy, restart, rm, shell,
+    ssh_config, ssh_keys, start, stop, up, wait,
 };
 
 /// A fleet of named virtual machines on this workstation, so that coding agents can work at full permission
@@ -49,8 +49,10 @@ pub enum Command {
     Shell(shell::Args),
     /// Show what a VM wrote to its console, or what QEMU said
     Logs(logs::Args),
-    /// Wait until VMs are ready, or stopped
+    /// Wait until VMs are ready, stopped, or something holds in them: a port, a file, a command
     Wait(wait::Args),
+    /// Forward ports and sockets to and from a VM for as long as this runs
+    Forward(forward::Args),
     /// List, add and remove forwarded ports
     Port(port::Args),
     /// Let ssh, scp, sftp, rsync, git and editors reach VMs as NAME.ai-vm

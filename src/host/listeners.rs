@@ -5,6 +5,7 @@ use std::net::{IpAddr, TcpListener};
 use std::path::Path;
 
 use crate::vm::port::Port;
+use crate::vm::socket_table::{Socket, listening};
 
 /// Tells whether a listener could be opened right now. Only QEMU's own bind decides; this is for choosing well.
 pub fn is_free(bind: IpAddr, port: Port) -> bool {
@@ -32,14 +33,6 @@ pub fn holder(port: Port) -> Option<String> {
 #[derive(Debug)]
 pub struct Listeners {
     sockets: Vec<Socket>,
-}
-
-/// A socket that listens.
-#[derive(Debug, PartialEq, Eq)]
-struct Socket {
-    address: IpAddr,
-    port: u16,
-    inode: String,
 }
 
 impl Listeners {
@@ -98,31 +91,6 @@ fn sockets_of(process: &Path) -> impl Iterator<Item = String> + use<> {
     })
 }
 
-/// Reads a line of `/proc/net/tcp`, if its socket listens: the local address as `0100007F:08AE` in its second field,
-/// the state in its fourth (0A is LISTEN) and the inode in its tenth (proc_net_tcp.rst of the kernel's documentation).
-fn listening(line: &str) -> Option<Socket> {
-    let mut fields = line.split_whitespace();
-    let (address, port) = fields.nth(1)?.split_once(':')?;
-    if fields.nth(1)? != "0A" {
-        return None;
-    }
-    let inode = fields.nth(5)?.to_owned();
-    Some(Socket { address: parse_address(address)?, port: u16::from_str_radix(port, 16).ok()?, inode })
-}
-
-/// Reads an address that the kernel wrote as words of 32 bits, each in the machine's own byte order.
-fn parse_address(text: &str) -> Option<IpAddr> {
-    let word = |at: usize| Some(u32::from_str_radix(text.get(at..at + 8)?, 16).ok()?.to_ne_bytes());
-    match text.len() {
-        8 => Some(IpAddr::from(word(0)?)),
-        32 => {
-            let words = [word(0)?, word(8)?, word(16)?, word(24)?];
-            Some(IpAddr::from(<[u8; 16]>::try_from(words.concat()).ok()?))
-        }
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -146,18 +114,5 @@ mod tests {
         assert!(is_free(loopback(), port));
         assert_eq!(super::holder(port), None);
         assert!(!Listeners::now().has(us, loopback(), port));
-    }
-
-    #[test]
-    fn the_kernels_table_is_understood() {
-        let line = "   0: 0100007F:08AE 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 4711 1";
-        let socket = listening(line).unwrap();
-        assert_eq!(socket, Socket { address: loopback(), port: 2222, inode: "4711".to_owned() });
-        assert_eq!(listening(&line.replace(" 0A ", " 01 ")), None);
-        let six = "00000000000000000000000001000000";
-        assert_eq!(parse_address(six), Some("::1".parse().unwrap()));
-        for bad in ["", "0100007", "0100007F01", "\u{e4}\u{e4}\u{e4}\u{e4}"] {
-            assert_eq!(parse_address(bad), None, "{bad:?}");
-        }
     }
 }

@@ -10,6 +10,7 @@ pub mod listeners;
 pub mod lock;
 pub mod process;
 pub mod program;
+pub mod public_socket;
 pub mod random;
 pub mod socket;
 pub mod ssh_include;

@@ -6,10 +6,21 @@ use std::os::fd::AsRawFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+
 /// Connects to a socket in a directory.
 pub fn connect(dir: &Path, name: &str) -> io::Result<UnixStream> {
     let (_open, path) = short(dir, name)?;
     UnixStream::connect(path)
+}
+
+/// Tries to connect to a socket in a directory without waiting for whoever listens there: an error of the kind
+/// [`io::ErrorKind::ConnectionRefused`] says that nobody does.
+pub fn probe(dir: &Path, name: &str) -> io::Result<()> {
+    let (_open, path) = short(dir, name)?;
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    Ok(rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?)
 }
 
 /// Makes a socket in a directory and listens on it.

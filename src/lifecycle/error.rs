@@ -15,6 +15,7 @@ use crate::qemu::qmp::QmpError;
 use crate::registry::error::RegistryError;
 use crate::registry::ports::ReserveError;
 use crate::ssh::error::ConnectError;
+use crate::ssh::forward::error::ForwardError;
 use crate::ssh::keys::KeyError;
 use crate::ssh::session::SessionError;
 use crate::vm::name::VmName;
@@ -78,6 +79,16 @@ pub enum LifecycleError {
         last: String,
         /// The console's last line.
         console: Option<String>,
+    },
+    /// Something that it was waited for did not come to hold in it.
+    #[error("`{name}` was waited for in vain for {} s: {missing}", waited.as_secs())]
+    NotHeld {
+        /// The VM.
+        name: VmName,
+        /// How long it was waited for.
+        waited: Duration,
+        /// What does not hold, each with what was seen of it last.
+        missing: String,
     },
     /// It was to be waited for until it is stopped, and it is not.
     #[error("`{name}` still runs after {} s", waited.as_secs())]
@@ -187,6 +198,9 @@ pub enum LifecycleError {
     Session(#[from] SessionError),
     /// See there.
     #[error(transparent)]
+    Forward(#[from] ForwardError),
+    /// See there.
+    #[error(transparent)]
     Key(#[from] KeyError),
     /// See there.
     #[error(transparent)]
@@ -226,6 +240,7 @@ impl LifecycleError {
             Self::Qmp(error) => error,
             Self::Connect(error) => error,
             Self::Session(error) => error,
+            Self::Forward(error) => error,
             Self::Key(error) => error,
             Self::Rotate(error) => error,
             Self::Process(error) => error,
@@ -244,6 +259,7 @@ impl Diagnostic for LifecycleError {
             Self::Unreachable { error, .. } | Self::NotAdopted { error, .. } => error.kind(),
             Self::NotReady { .. }
             | Self::NotReached { .. }
+            | Self::NotHeld { .. }
             | Self::StillRuns { .. }
             | Self::WillNotStop { .. } => Kind::Timeout,
             Self::NoForward { .. } => Kind::NotFound,
@@ -274,6 +290,9 @@ impl Diagnostic for LifecycleError {
                 format!("it goes on booting; wait longer: `ai-vm wait {name} --timeout 10m`"),
                 format!("see what it is doing: `ai-vm logs {name}`"),
             ],
+            Self::NotHeld { name, .. } => {
+                vec![format!("look what it does: `ai-vm shell {name}`, or wait longer: `--timeout 10m`")]
+            }
             Self::Adopted { name } => vec![
                 "start and stop it where it is run".to_owned(),
                 format!("or forget it, which leaves it as it is: `ai-vm rm {name}`"),

@@ -2,10 +2,12 @@
 
 pub mod adopt;
 mod attempt;
+pub mod conditions;
 pub mod create;
 pub mod dial;
 pub mod error;
 pub mod event;
+pub mod forward;
 pub mod image;
 pub mod observe;
 pub mod ports;

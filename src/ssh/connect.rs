@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use russh::client::Handle;
 use tokio::net::TcpStream;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::ssh::error::ConnectError;
 use crate::ssh::host_key::{HostKey, HostKeyError};
 use crate::ssh::login::Keys;
-use crate::ssh::pinned::{self, Pinned};
+use crate::ssh::pinned::{self, Arrival, Pinned};
 use crate::ssh::stream::Stream;
 use crate::ssh::target::Target;
 use crate::vm::endpoint::Endpoint;
@@ -38,6 +39,17 @@ pub async fn connect(
     log_in(stream, target, deadline).await
 }
 
+/// Like [`connect`], for a server that is going to listen for us: what arrives there is passed on.
+pub(super) async fn connect_for(
+    target: &Target,
+    patience: Duration,
+    deadline: Instant,
+    arrivals: mpsc::Sender<Arrival>,
+) -> Result<Session, ConnectError> {
+    let stream = reach(target, deadline.min(Instant::now() + patience)).await?;
+    log_in_for(stream, target, deadline, Some(arrivals)).await
+}
+
 /// Opens a connection on which a server, whoever it is, begins to speak before `end`. Nothing has been read from it.
 pub async fn reach(target: &Target, end: Instant) -> Result<TcpStream, ConnectError> {
     let address = &target.endpoint;
@@ -46,11 +58,24 @@ pub async fn reach(target: &Target, end: Instant) -> Result<TcpStream, ConnectEr
 
 /// Checks the server's key before anything else is said, and logs in, all of it by the deadline.
 pub async fn log_in(stream: TcpStream, target: &Target, deadline: Instant) -> Result<Session, ConnectError> {
+    log_in_for(stream, target, deadline, None).await
+}
+
+async fn log_in_for(
+    stream: TcpStream,
+    target: &Target,
+    deadline: Instant,
+    arrivals: Option<mpsc::Sender<Arrival>>,
+) -> Result<Session, ConnectError> {
     let address = &target.endpoint;
     let keys = Keys::of(target).await?;
     let unusable =
         |error: HostKeyError| ConnectError::HostKey { address: address.clone(), reason: error.to_string() };
     let pinned = Pinned::to(target.host_key.parse::<HostKey>().map_err(unusable)?);
+    let pinned = match arrivals {
+        Some(arrivals) => pinned.passing_on(arrivals),
+        None => pinned,
+    };
     let login = async {
         let stream = Stream::new(stream, pinned::SILENCE);
         let mut handle = russh::client::connect_stream(pinned.config(), stream, pinned)

@@ -2,8 +2,10 @@
 
 pub mod command;
 pub mod connect;
+pub mod direct;
 pub mod error;
 pub mod exec;
+pub mod forward;
 pub mod host_key;
 pub mod keys;
 mod login;

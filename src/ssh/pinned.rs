@@ -7,6 +7,7 @@ use std::time::Duration;
 use russh::client::{ChannelOpenHandle, Config, Handler, Msg, Session};
 use russh::keys::{Algorithm, PublicKeyOrCertificate};
 use russh::{AlgorithmKind, Channel, Error, Preferred, cipher, compression, kex};
+use tokio::sync::mpsc;
 
 use crate::ssh::error::ConnectError;
 use crate::ssh::host_key::HostKey;
@@ -20,10 +21,19 @@ const UNANSWERED: usize = 3;
 /// How long a server can be silent, or take nothing, before the connection is given up: less than a minute.
 pub(super) const SILENCE: Duration = KEEPALIVE.saturating_mul(UNANSWERED as u32 + 1);
 
-/// Accepts one server key and no other, and no channel that the server opens: whatever is asked for goes from here to
-/// there.
+/// Accepts one server key and no other, and no channel that the server opens, unless it was asked to listen for us:
+/// everything else goes from here to there.
 pub(super) struct Pinned {
     key: HostKey,
+    arrivals: Option<mpsc::Sender<Arrival>>,
+}
+
+/// A connection that has arrived where the server listens for us. Dropped, it is refused.
+pub(super) struct Arrival {
+    /// What carries it, once it is accepted.
+    pub channel: Channel<Msg>,
+    /// How it is accepted or refused.
+    pub reply: ChannelOpenHandle,
 }
 
 /// Why the connection ended, as the handler tells it.
@@ -54,7 +64,20 @@ impl HandlerError {
 impl Pinned {
     /// Accepts this key.
     pub fn to(key: HostKey) -> Self {
-        Self { key }
+        Self { key, arrivals: None }
+    }
+
+    /// Passes on what arrives where the server listens for us. Nothing that it says about where that was is believed:
+    /// a connection is asked for one listener only.
+    pub fn passing_on(self, arrivals: mpsc::Sender<Arrival>) -> Self {
+        Self { arrivals: Some(arrivals), ..self }
+    }
+
+    fn arrive(&self, channel: Channel<Msg>, reply: ChannelOpenHandle) {
+        if let Some(arrivals) = &self.arrivals {
+            // Where too many wait already this one is refused.
+            let _ = arrivals.try_send(Arrival { channel, reply });
+        }
     }
 
     /// Returns the settings for a connection to the owner of the key.
@@ -115,12 +138,35 @@ impl Handler for Pinned {
         }
     }
 
+    async fn server_channel_open_forwarded_tcpip(
+        &mut self,
+        channel: Channel<Msg>,
+        _: &str,
+        _: u32,
+        _: &str,
+        _: u32,
+        reply: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), HandlerError> {
+        self.arrive(channel, reply);
+        Ok(())
+    }
+
+    async fn server_channel_open_forwarded_streamlocal(
+        &mut self,
+        channel: Channel<Msg>,
+        _: &str,
+        reply: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), HandlerError> {
+        self.arrive(channel, reply);
+        Ok(())
+    }
+
     refuse! {
         server_channel_open_session();
         server_channel_open_x11(&str, u32);
         server_channel_open_agent_forward();
-        server_channel_open_forwarded_tcpip(&str, u32, &str, u32);
-        server_channel_open_forwarded_streamlocal(&str);
         server_channel_open_direct_tcpip(&str, u32, &str, u32);
         server_channel_open_direct_streamlocal(&str);
     }

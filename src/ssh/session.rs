@@ -77,7 +77,10 @@ impl Session {
 
     async fn capture_whole(&self, line: &str, deadline: Instant) -> Result<Captured, SessionError> {
         let mut channel = self.open(deadline).await?;
-        channel.exec(true, line).await.map_err(|error| SessionError::Lost(Some(error)))?;
+        let lost = |error| SessionError::Lost(Some(error));
+        channel.exec(true, line).await.map_err(lost)?;
+        // It gets no input, and is told so.
+        channel.eof().await.map_err(lost)?;
         let mut captured = Captured::default();
         let mut closed = false;
         while let Some(message) = channel.wait().await {

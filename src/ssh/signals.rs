@@ -45,6 +45,21 @@ pub fn pass_on(raw: Weak<RawMode>) -> io::Result<mpsc::Receiver<Control>> {
     Ok(receiver)
 }
 
+/// Begins to listen for INT, TERM and HUP, and returns what waits for the first of them. It must be called within the
+/// runtime.
+pub fn end() -> io::Result<impl Future<Output = ()>> {
+    let mut int = signal(SignalKind::interrupt())?;
+    let mut term = signal(SignalKind::terminate())?;
+    let mut hup = signal(SignalKind::hangup())?;
+    Ok(async move {
+        tokio::select! {
+            _ = int.recv() => {}
+            _ = term.recv() => {}
+            _ = hup.recv() => {}
+        }
+    })
+}
+
 struct Signals {
     int: Signal,
     term: Signal,

@@ -2,10 +2,13 @@
 //! calling it.
 
 pub mod capacity;
+pub mod condition;
 pub mod endpoint;
+pub mod forwarding;
 pub mod label;
 pub mod name;
 pub mod port;
 pub mod size;
+pub mod socket_table;
 pub mod spec;
 pub mod state;

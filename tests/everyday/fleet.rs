@@ -9,13 +9,13 @@ use crate::processes;
 use crate::sshd::{Server, whoami};
 
 /// A home with the machines `a`, `b` and `c`, all of them one real server.
-struct Fleet {
-    home: Home,
+pub struct Fleet {
+    pub home: Home,
     _server: Server,
 }
 
 impl Fleet {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let home = Home::new();
         let (host, key) = (home.dir().join("host"), home.dir().join("key"));
         for file in [&host, &key] {
@@ -30,7 +30,7 @@ impl Fleet {
         fleet
     }
 
-    fn adopt(&self, name: &str, port: u16, flags: &[&str]) {
+    pub fn adopt(&self, name: &str, port: u16, flags: &[&str]) {
         let address = format!("{}@127.0.0.1:{port}", whoami());
         let key = self.home.dir().join("key").display().to_string();
         let host_key = std::fs::read_to_string(self.home.dir().join("host.pub")).unwrap();

@@ -16,6 +16,7 @@ mod victim;
 
 mod crude;
 mod faults;
+mod forward;
 mod frozen;
 mod stages;
 mod streams;

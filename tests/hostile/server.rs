@@ -45,6 +45,8 @@ pub enum Act {
     GoDeaf,
     /// Says that the command runs, and then does this.
     Run(Script),
+    /// Listens when asked to, lets this many connections arrive there at once, and hangs up when all are answered.
+    Arrive(usize),
 }
 
 /// Says that the command runs, and then does this.
@@ -175,6 +177,26 @@ impl Handler for Actor {
             _ => reply.accept().await,
         }
         Ok(())
+    }
+
+    async fn tcpip_forward(&mut self, _: &str, port: &mut u32, session: &mut Session) -> Result<bool, Error> {
+        let Act::Arrive(count) = self.act else { return Ok(false) };
+        *port = 4711;
+        let handle = session.handle();
+        tokio::spawn(async move {
+            let mut arriving = tokio::task::JoinSet::new();
+            for _ in 0..count {
+                let handle = handle.clone();
+                // What it says about them is not what it was asked for.
+                arriving
+                    .spawn(async move { handle.channel_open_forwarded_tcpip("elsewhere", 1, "x", 2).await });
+            }
+            let accepted = arriving.join_all().await.into_iter().filter(Result::is_ok).count();
+            assert_eq!(accepted, 0, "there is nothing that they could have reached");
+            let bye = russh::Disconnect::ByApplication;
+            let _ = handle.disconnect(bye, String::new(), String::new()).await;
+        });
+        Ok(true)
     }
 
     async fn exec_request(

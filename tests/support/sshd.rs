@@ -60,7 +60,8 @@ impl Guest {
         self.dir.join(name)
     }
 
-    fn start_server(&mut self, settings: &str) {
+    /// Serves it again, with further lines of configuration.
+    pub fn start_server(&mut self, settings: &str) {
         let (key, login) = (self.file(Identity::HOST_KEY), self.file(Identity::LOGIN_PUBLIC_KEY));
         self.server = Some(Server::start(self.home.dir(), self.port, &key, &login, settings));
     }

@@ -24,11 +24,11 @@ use crate::vm::spec::{EnvVar, UserName};
 
 /// The connection was lost while something ran: the same error, with what can be done about it.
 #[derive(Debug)]
-struct Lost {
-    name: VmName,
+pub(super) struct Lost {
+    pub name: VmName,
     /// Whether it is ours to say what its console says.
-    has_console: bool,
-    error: SessionError,
+    pub has_console: bool,
+    pub error: SessionError,
 }
 
 impl fmt::Display for Lost {

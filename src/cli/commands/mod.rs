@@ -6,6 +6,7 @@ pub mod create;
 pub mod doctor;
 pub mod exec;
 mod exec_many;
+pub mod forward;
 mod hold;
 pub mod image;
 pub mod info;
@@ -47,6 +48,7 @@ pub fn run(command: Command, terminal: Terminal) -> Result<u8, Failure> {
         Command::Ls(args) => ls::run(&ctx, &args),
         Command::Info(args) => info::run(&ctx, &args),
         Command::Exec(args) => exec::run(&ctx, args),
+        Command::Forward(args) => forward::run(&ctx, args),
         Command::Shell(args) => shell::run(&ctx, args),
         Command::Logs(args) => logs::run(&ctx, &args),
         Command::Wait(args) => wait::run(&ctx, &args),
