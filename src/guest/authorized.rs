@@ -12,12 +12,13 @@ exec 9<"$root/run/ai-vm"
 flock -w 30 9
 write() {
   printf '%s\n' "$keys" >"$1.new"
+  sync "$1.new"
   mv -f "$1.new" "$1"
 }
 mkdir -p "$root/var/lib/ai-vm"
 write "$root/var/lib/ai-vm/authorized_keys.$boot"
 write "$root/run/ai-vm/authorized_keys/$user"
-sync
+sync "$root/var/lib/ai-vm"
 "#;
 
 /// For a brought image. Its cloud-init has put the key beside the user's own at the first boot and does not look again.
@@ -32,8 +33,9 @@ file=$HOME/.ssh/authorized_keys
   if [ -e "$file" ]; then grep -vF -e "$2" "$file" || [ $? -eq 1 ]; fi
   printf '%s\n' "$1"
 } >"$file.ai-vm"
+sync "$file.ai-vm"
 mv -f "$file.ai-vm" "$file"
-sync
+sync "$(dirname "$file")"
 "#;
 
 /// Lets these keys log in to the Debian guest in the boot with this marker, and none that was let in before. The keys
