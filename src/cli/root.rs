@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::cli::commands::{
-    adopt, config, create, doctor, exec, image, info, logs, ls, port, restart, rm, shell, start, stop, up,
-    wait,
+    adopt, config, cp, create, doctor, exec, image, info, logs, ls, port, restart, rm, shell, start, stop,
+    up, wait,
 };
 
 /// A fleet of named virtual machines on this workstation, so that coding agents can work at full permission
@@ -45,6 +45,8 @@ pub enum Command {
     Info(info::Args),
     /// Run a command in a VM; its exit code is passed through
     Exec(exec::Args),
+    /// Copy files into VMs, out of them, and between them
+    Cp(cp::Args),
     /// Open a login shell in a VM
     Shell(shell::Args),
     /// Show what a VM wrote to its console, or what QEMU said
