@@ -62,7 +62,7 @@ impl<R: Read> Decoder<R> {
     }
 
     /// Returns the next entry. What has not been read of the data of the one before is skipped.
-    pub fn next(&mut self) -> Result<Next, StreamError> {
+    pub fn entry(&mut self) -> Result<Next, StreamError> {
         self.skip()?;
         self.entries += 1;
         if self.entries > self.max_entries {
@@ -82,7 +82,7 @@ impl<R: Read> Decoder<R> {
             let size = header.entry_size().map_err(|_| StreamError::Malformed("a size is no number"))?;
             match header.entry_type() {
                 EntryType::XHeader if extended.is_none() => extended = Some(self.extended(size)?),
-                kind => return self.entry(header, kind, size, extended.unwrap_or_default()),
+                kind => return self.read_entry(header, kind, size, extended.unwrap_or_default()),
             }
         }
     }
@@ -106,7 +106,7 @@ impl<R: Read> Decoder<R> {
         Err(StreamError::Malformed("there is more after its end"))
     }
 
-    fn entry(
+    fn read_entry(
         &mut self,
         header: &Header,
         kind: EntryType,

@@ -107,7 +107,7 @@ pub enum TransferError {
     },
     /// The VM cannot be reached.
     #[error(transparent)]
-    Reach(#[from] LifecycleError),
+    Reach(Box<LifecycleError>),
     /// The connection, or the command, broke.
     #[error("{name}: {source}")]
     Session {
@@ -143,6 +143,13 @@ pub enum TransferError {
     /// It is too long to be sent.
     #[error(transparent)]
     TooLong(#[from] TooLong),
+}
+
+impl TransferError {
+    /// The VM cannot be reached.
+    pub fn reach(error: LifecycleError) -> Self {
+        Self::Reach(Box::new(error))
+    }
 }
 
 impl Diagnostic for TransferError {

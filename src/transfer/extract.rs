@@ -24,6 +24,9 @@ pub const MAX_ENTRIES: u64 = 4_000_000;
 /// The most bytes of names and targets that are remembered until the end.
 const MAX_REMEMBERED: usize = 256 << 20;
 
+/// Which bits of a mode a guest does not decide here: whether others may write to a file.
+pub const NOT_FROM_GUESTS: u32 = 0o002;
+
 /// What was asked of a guest.
 #[derive(Debug)]
 pub struct Asked {
@@ -46,7 +49,7 @@ impl Asked {
         let everything = self.tops.contains(std::ffi::OsStr::new("."));
         let mut missing = self.tops.clone();
         loop {
-            let entry = match decoder.next()? {
+            let entry = match decoder.entry()? {
                 Next::End => break,
                 Next::Special(name) => {
                     watch.skipped(format!("`{name}` is a device or a FIFO and is not copied"));
@@ -105,7 +108,7 @@ impl Extractor {
 
     /// Makes the links and finishes the directories. Also when the copy broke, so that directories are as they should
     /// be; links only when it is complete.
-    pub fn finish(mut self, complete: bool) -> HostDir {
+    pub fn finish(mut self, complete: bool) {
         for (name, target, mtime) in std::mem::take(&mut self.links).into_iter().filter(|_| complete) {
             if let Err(error) = self.into.symlink(&name, &target, mtime) {
                 self.problem(&name, &error);
@@ -117,7 +120,16 @@ impl Extractor {
                 self.problem(&name, &error);
             }
         }
-        self.into
+    }
+
+    /// Removes files, and directories with everything in them.
+    pub fn remove(mut self, names: &[Name]) {
+        for name in names {
+            if let Err(error) = self.into.remove(name) {
+                let path = self.shown(name);
+                self.watch.problem(format!("cannot remove `{}`: {error}", path.display()));
+            }
+        }
     }
 
     fn problem(&self, name: &Name, error: &io::Error) {
@@ -151,8 +163,7 @@ impl Extractor {
         data: &mut dyn Read,
     ) -> Result<(), Stop> {
         let Some((parent, last)) = name.split() else { return Ok(()) };
-        // What others may write to here is not a guest's to decide.
-        let mode = entry.mode & !0o002;
+        let mode = entry.mode & !NOT_FROM_GUESTS;
         let written = self.into.new_file(&parent).and_then(|mut new| {
             write_content(&mut new.file, content, data)?;
             new.place(last, mode, entry.mtime)
@@ -190,7 +201,7 @@ impl Destination for Extractor {
             Kind::Dir => match self.into.make_dir(&name) {
                 Ok(()) => {
                     self.remember(name.as_bytes().len())?;
-                    self.dirs.push((name, entry.mode & !0o002, entry.mtime));
+                    self.dirs.push((name, entry.mode & !NOT_FROM_GUESTS, entry.mtime));
                     Ok(())
                 }
                 Err(source) if is_fatal(&source) => Err(Stop::Write { path: self.shown(&name), source }),

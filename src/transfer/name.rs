@@ -103,6 +103,11 @@ impl Name {
         }
     }
 
+    /// Returns the directory that it is in; `None` for the top.
+    pub fn parent(&self) -> Option<Self> {
+        self.split().map(|(parent, _)| parent)
+    }
+
     /// Returns the name of something inside this directory.
     pub fn join(&self, below: &[u8]) -> Result<Self, BadName> {
         match (self.is_top(), below.is_empty()) {

@@ -5,9 +5,20 @@ use std::ffi::{OsStr, OsString};
 use crate::ssh::command::{RemoteCommand, TooLong};
 use crate::ssh::program::Program;
 use crate::transfer::location::Place;
+use crate::vm::name::VmName;
 
 const PUSH: &str = include_str!("push.sh");
 const PULL: &str = include_str!("pull.sh");
+const LIST: &str = include_str!("list.sh");
+
+/// Which side of a copy is listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// Where it comes from, which has to be there.
+    Source,
+    /// Where it goes.
+    Target,
+}
 
 /// What a guest's destination is taken for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +51,21 @@ pub fn pull<'a>(places: impl Iterator<Item = &'a Place>, recursive: bool) -> Res
     script(PULL, &args)
 }
 
+/// The command that sends the files whose names it reads.
+pub fn pull_listed(place: &Place) -> Result<Program, TooLong> {
+    let (dir, name) = place.source();
+    script(PULL, &[OsStr::new("list"), dir, name])
+}
+
+/// The command that lists what is there: the name in the directory, or, at the target, what is in the place of the
+/// directory if it is none.
+pub fn list(side: Side, recursive: bool, dir: &OsStr, name: &OsStr, sums: bool) -> Result<Program, TooLong> {
+    let side = if side == Side::Source { "source" } else { "target" };
+    let how = if recursive { "tree" } else { "follow" };
+    let sums = if sums { "yes" } else { "no" };
+    script(LIST, &[OsStr::new(side), OsStr::new(how), dir, name, OsStr::new(sums)])
+}
+
 fn script(text: &str, args: &[&OsStr]) -> Result<Program, TooLong> {
     let argv = ["sh", "-c", text, "ai-vm-cp"].into_iter().map(OsStr::new).chain(args.iter().copied());
     let argv = argv.map(OsString::from).collect();
@@ -47,7 +73,7 @@ fn script(text: &str, args: &[&OsStr]) -> Result<Program, TooLong> {
 }
 
 /// Says what an exit code other than 0 of a script means: a message, and a hint.
-pub fn meaning(code: u8, said: &str) -> (String, Option<String>) {
+pub fn meaning(name: &VmName, code: u8, said: &str) -> (String, Option<String>) {
     let (message, hint) = match code {
         80 => ("the home directory there cannot be entered", None),
         81 => ("there is no GNU tar", Some("install the package `tar` there")),
@@ -64,6 +90,7 @@ pub fn meaning(code: u8, said: &str) -> (String, Option<String>) {
         89 => ("not everything could be removed", None),
         90 => ("the source is a directory", Some("copy it with what is in it: `ai-vm cp -r`")),
         91 => ("nothing of what was asked for is there", None),
+        93 => ("there is no GNU find, which comparing needs", Some("install the package `findutils` there")),
         _ => ("the command there failed", None),
     };
     let hint = if said.contains("No space left on device") {
@@ -73,5 +100,5 @@ pub fn meaning(code: u8, said: &str) -> (String, Option<String>) {
     };
     let said = said.trim_end();
     let message = if said.is_empty() { message.to_owned() } else { format!("{message}: {said}") };
-    (message, hint.map(str::to_owned))
+    (message, hint.map(|hint| hint.replace("NAME", name.as_str())))
 }

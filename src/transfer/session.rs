@@ -111,7 +111,7 @@ impl Guests<'_> {
             reach::start(self.engine, name, self.route, program, None, &listener).await
         };
         tokio::select! {
-            running = begin => Ok(running?),
+            running = begin => running.map_err(TransferError::reach),
             code = self.wanted.ended(false) => Err(TransferError::Cancelled(code)),
         }
     }

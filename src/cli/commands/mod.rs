@@ -45,7 +45,7 @@ pub fn run(command: Command, terminal: Terminal) -> Result<u8, Failure> {
         Command::Ls(args) => ls::run(&ctx, &args),
         Command::Info(args) => info::run(&ctx, &args),
         Command::Exec(args) => exec::run(&ctx, args),
-        Command::Cp(args) => cp::run(&ctx, args),
+        Command::Cp(args) => cp::run(&ctx, &args),
         Command::Shell(args) => shell::run(&ctx, args),
         Command::Logs(args) => logs::run(&ctx, &args),
         Command::Wait(args) => wait::run(&ctx, &args),
