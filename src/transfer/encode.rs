@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use tar::{Builder, EntryType, Header};
 
 use crate::transfer::entry::{Content, Destination, Entry, Kind};
-use crate::transfer::error::Stop;
+use crate::transfer::error::{Stop, StreamError};
 
 /// The size of a block of a tar stream, in bytes.
 pub const BLOCK: usize = 512;
@@ -87,11 +87,8 @@ impl<W: Write> Encoder<W> {
 impl<W: Write> Destination for Encoder<W> {
     fn put(&mut self, entry: &Entry, data: &mut dyn Read) -> Result<(), Stop> {
         self.append(entry, data).map_err(|error| {
-            match error.get_ref().and_then(|inner| inner.downcast_ref()) {
-                // The data come from a guest whose stream broke.
-                Some(Cut) => Stop::Stream(crate::transfer::error::StreamError::Cut),
-                None => Stop::Closed,
-            }
+            // The data come from a guest whose stream broke, or nobody takes them any more.
+            if Cut::is(&error) { StreamError::Cut.into() } else { Stop::Closed }
         })
     }
 }
@@ -100,6 +97,13 @@ impl<W: Write> Destination for Encoder<W> {
 #[derive(Debug, thiserror::Error)]
 #[error("the data ended in the middle")]
 pub struct Cut;
+
+impl Cut {
+    /// Tells whether an error is this one.
+    pub fn is(error: &io::Error) -> bool {
+        matches!(error.get_ref().and_then(|inner| inner.downcast_ref()), Some(Self))
+    }
+}
 
 fn header(kind: EntryType, mode: u32, size: u64) -> Header {
     let mut header = Header::new_ustar();

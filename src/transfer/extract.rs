@@ -170,9 +170,7 @@ impl Extractor {
         });
         match written {
             Ok(()) => Ok(()),
-            Err(error) if error.get_ref().is_some_and(|inner| inner.is::<Cut>()) => {
-                Err(StreamError::Cut.into())
-            }
+            Err(error) if Cut::is(&error) => Err(StreamError::Cut.into()),
             Err(source) if is_fatal(&source) => Err(Stop::Write { path: self.shown(name), source }),
             Err(error) => {
                 self.problem(name, &error);
@@ -230,7 +228,7 @@ impl<W: Write> Destination for ToStream<W> {
             copy_exactly(&mut io::repeat(0), &mut self.0, content.size - at)?;
             self.0.flush()
         };
-        write().map_err(|source| match source.get_ref().is_some_and(|inner| inner.is::<Cut>()) {
+        write().map_err(|source| match Cut::is(&source) {
             true => StreamError::Cut.into(),
             false => Stop::Write { path: PathBuf::from("/dev/stdout"), source },
         })
