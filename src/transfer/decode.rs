@@ -5,12 +5,13 @@ use std::ffi::OsString;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStringExt;
 
-use tar::{EntryType, Header, PaxExtensions};
+use tar::{EntryType, Header};
 
 use crate::transfer::encode::{BLOCK, Cut};
 use crate::transfer::entry::{Content, DIR_MODE, Entry, FILE_MODE, Kind, Segment, Time};
 use crate::transfer::error::StreamError;
 use crate::transfer::name::Name;
+use crate::transfer::pax::Extended;
 
 /// The longest extended header, in bytes: two paths and some numbers.
 const MAX_PAX: u64 = 32 * 1024;
@@ -41,18 +42,6 @@ pub struct Decoder<R> {
     padding: u64,
     entries: u64,
     max_entries: u64,
-}
-
-/// What an extended header says.
-#[derive(Default)]
-struct Extended {
-    path: Option<Vec<u8>>,
-    link: Option<Vec<u8>>,
-    size: Option<u64>,
-    mtime: Option<Time>,
-    sparse_name: Option<Vec<u8>>,
-    real_size: Option<u64>,
-    version: (Option<u64>, Option<u64>),
 }
 
 impl<R: Read> Decoder<R> {
@@ -166,31 +155,7 @@ impl<R: Read> Decoder<R> {
         let mut text = vec![0; usize::try_from(size).unwrap_or(0).next_multiple_of(BLOCK)];
         self.fill(&mut text)?;
         text.truncate(usize::try_from(size).unwrap_or(0));
-        let mut extended = Extended::default();
-        let number = |bytes: &[u8]| {
-            let number = std::str::from_utf8(bytes).ok().and_then(|text| text.parse::<u64>().ok());
-            number.ok_or(StreamError::Malformed("an extended header has no number where one belongs"))
-        };
-        for record in PaxExtensions::new(&text) {
-            let record = record.map_err(|_| StreamError::Malformed("an extended header"))?;
-            let value = record.value_bytes();
-            match record.key_bytes() {
-                b"path" => extended.path = Some(value.to_vec()),
-                b"linkpath" => extended.link = Some(value.to_vec()),
-                b"size" => extended.size = Some(number(value)?),
-                b"mtime" => {
-                    let time = Time::parse(value).ok_or(StreamError::Malformed("a time"))?;
-                    extended.mtime = Some(time);
-                }
-                b"GNU.sparse.name" => extended.sparse_name = Some(value.to_vec()),
-                b"GNU.sparse.realsize" => extended.real_size = Some(number(value)?),
-                b"GNU.sparse.major" => extended.version.0 = Some(number(value)?),
-                b"GNU.sparse.minor" => extended.version.1 = Some(number(value)?),
-                // Owners, times that are not kept, what others have invented.
-                _ => {}
-            }
-        }
-        Ok(extended)
+        Extended::parse(&text)
     }
 
     /// Reads where a sparse file's data are. The rest of the entry is then the data themselves.

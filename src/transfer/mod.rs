@@ -16,9 +16,13 @@ pub mod host_target;
 pub mod location;
 pub mod manifest;
 pub mod name;
+mod pax;
 pub mod plan;
 pub mod remote;
 pub mod session;
 pub mod walk;
 pub mod watch;
 mod ways;
+
+#[cfg(test)]
+mod hostile_tests;
