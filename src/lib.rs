@@ -10,6 +10,7 @@
 //! - [`ssh`]: the built-in client.
 //! - [`guest`]: what VMs boot.
 //! - [`lifecycle`]: the life of one VM.
+//! - [`transfer`]: files into VMs and out of them.
 //! - [`fleet`]: the same in many VMs.
 //! - [`doctor`]: whether this machine has what is needed.
 //! - [`ui`]: streams, tables, progress.
@@ -25,5 +26,6 @@ pub mod lifecycle;
 pub mod qemu;
 pub mod registry;
 pub mod ssh;
+pub mod transfer;
 pub mod ui;
 pub mod vm;

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 /// The rooms from the ground up. A room may import those before it.
-const ROOMS: [&str; 12] = [
+const ROOMS: [&str; 13] = [
     "diagnostic",
     "vm",
     "host",
@@ -14,6 +14,7 @@ const ROOMS: [&str; 12] = [
     "ssh",
     "guest",
     "lifecycle",
+    "transfer",
     "fleet",
     "doctor",
     "ui",
@@ -21,7 +22,8 @@ const ROOMS: [&str; 12] = [
 ];
 
 /// Rooms that lie side by side: neither imports the other.
-const APART: [(&str, &str); 4] = [("qemu", "ssh"), ("lifecycle", "ui"), ("fleet", "ui"), ("doctor", "ui")];
+const APART: [(&str, &str); 5] =
+    [("qemu", "ssh"), ("lifecycle", "ui"), ("transfer", "ui"), ("fleet", "ui"), ("doctor", "ui")];
 
 /// Texts that only one place may hold.
 const POWERS: [(&str, &[&str]); 5] = [

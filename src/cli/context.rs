@@ -12,7 +12,7 @@ use crate::lifecycle::Engine;
 use crate::lifecycle::event::{Event, Listener};
 use crate::lifecycle::observe::{self, Observed};
 use crate::registry::store::{Entry, Registry};
-use crate::ui::progress::Progress;
+use crate::ui::progress::{Meter, Progress};
 use crate::ui::terminal::Terminal;
 
 /// The environment, configuration, VMs and terminal of one command.
@@ -88,6 +88,11 @@ impl Context {
                 Event::Warning(text) => line.note(&format!("warning: {text}")),
             }
         })
+    }
+
+    /// Returns a line that shows how a copy is getting on.
+    pub fn meter(&self, quiet: bool) -> Meter {
+        self.progress.meter(quiet)
     }
 
     /// Writes data to stdout.

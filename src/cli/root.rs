@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::cli::commands::{
-    adopt, config, create, doctor, exec, forward, image, info, logs, ls, port, proxy, restart, rm, shell,
+    adopt, config, cp, create, doctor, exec, forward, image, info, logs, ls, port, proxy, restart, rm, shell,
     ssh_config, ssh_keys, start, stop, up, wait,
 };
 
@@ -45,6 +45,8 @@ pub enum Command {
     Info(info::Args),
     /// Run a command in a VM; its exit code is passed through
     Exec(exec::Args),
+    /// Copy files into VMs, out of them, and between them
+    Cp(cp::Args),
     /// Open a login shell in a VM
     Shell(shell::Args),
     /// Show what a VM wrote to its console, or what QEMU said

@@ -14,6 +14,39 @@ pub struct Progress {
     terminal: Terminal,
 }
 
+/// The line of a copy: bytes and rate.
+#[derive(Clone, Debug)]
+pub struct Meter {
+    bar: Option<ProgressBar>,
+    terminal: Terminal,
+}
+
+impl Meter {
+    /// Says how many bytes have passed.
+    pub fn set(&self, bytes: u64) {
+        if let Some(bar) = self.bar.as_ref().filter(|_| bytes > 0) {
+            bar.set_position(bytes);
+            bar.tick();
+        }
+    }
+
+    /// Says something that stays on the screen.
+    pub fn note(&self, text: &str) {
+        let text = filter::one_line(text);
+        match &self.bar {
+            Some(bar) => bar.suspend(|| self.terminal.status(&text)),
+            None => self.terminal.status(&text),
+        }
+    }
+
+    /// Takes the line away.
+    pub fn clear(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
 /// The line of one operation. Dropped, the live line goes away.
 #[derive(Debug)]
 pub struct Line {
@@ -27,6 +60,18 @@ impl Progress {
     /// Shows a live display where stderr is a terminal.
     pub fn new(terminal: Terminal) -> Self {
         Self { live: terminal.stderr.then(MultiProgress::new), terminal }
+    }
+
+    /// Adds a line for a copy, which shows with its first byte. There is none when it is to be quiet.
+    pub fn meter(&self, quiet: bool) -> Meter {
+        let bar = self.live.as_ref().filter(|_| !quiet).map(|live| {
+            let bar = live.add(ProgressBar::no_length());
+            let style =
+                ProgressStyle::with_template("{spinner} copying: {bytes}, {bytes_per_sec}, {elapsed}");
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+            bar
+        });
+        Meter { bar, terminal: self.terminal }
     }
 
     /// Adds a line for an operation on `about`, usually the name of a VM. It shows with its first step: what is done

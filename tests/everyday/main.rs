@@ -16,6 +16,7 @@ mod sshd;
 mod adopted;
 mod broken_records;
 mod command_line;
+mod copy;
 mod crash;
 mod exec;
 mod fleet;

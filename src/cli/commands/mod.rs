@@ -2,6 +2,7 @@
 
 pub mod adopt;
 pub mod config;
+pub mod cp;
 pub mod create;
 pub mod doctor;
 pub mod exec;
@@ -49,6 +50,7 @@ pub fn run(command: Command, terminal: Terminal) -> Result<u8, Failure> {
         Command::Info(args) => info::run(&ctx, &args),
         Command::Exec(args) => exec::run(&ctx, args),
         Command::Forward(args) => forward::run(&ctx, args),
+        Command::Cp(args) => cp::run(&ctx, &args),
         Command::Shell(args) => shell::run(&ctx, args),
         Command::Logs(args) => logs::run(&ctx, &args),
         Command::Wait(args) => wait::run(&ctx, &args),

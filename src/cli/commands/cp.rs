@@ -1,0 +1,146 @@
+//! `ai-vm cp`: copies files into VMs, out of them, and between them.
+
+use std::ffi::OsString;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::cli::commands::exec::ReachArgs;
+use crate::cli::context::Context;
+use crate::cli::failure::{Failure, RuntimeError, UsageError};
+use crate::fleet::outcome::LOST;
+use crate::lifecycle::event::Listener;
+use crate::ssh::session::SessionError;
+use crate::transfer::copy::{Copy, Ends, Request};
+use crate::transfer::error::{Stop, TransferError};
+use crate::transfer::location::Location;
+use crate::transfer::plan::Options;
+use crate::transfer::session::{Guests, Wanted};
+use crate::transfer::watch::{Report, Watch};
+use crate::ui::progress::Meter;
+use crate::vm::name::VmName;
+
+/// How many single files are told about.
+const MAX_TOLD: u64 = 100;
+
+/// How often the progress is shown anew.
+const REFRESH: Duration = Duration::from_millis(100);
+
+/// Arguments of `cp`.
+#[derive(Debug, clap::Args)]
+#[command(override_usage = "ai-vm cp [OPTIONS] SRC... DST")]
+#[command(after_help = "Examples:\n  \
+    ai-vm cp notes.txt web:                    into the home directory\n  \
+    ai-vm cp -r src web:/srv/app               as /srv/app/src, or as /srv/app if that is not there yet\n  \
+    ai-vm cp -r web:/var/log/nginx logs/       out of the VM\n  \
+    ai-vm cp -ru --delete src/. web:work       keep a directory like this one\n  \
+    ai-vm cp web:a.tar db:                     from one VM to another\n  \
+    pg_dump x | ai-vm cp - db:x.sql; ai-vm cp db:x.sql - | wc -l\n\n\
+    As cp does it: into DST if that is a directory, ends in `/`, or there are several sources, otherwise to that \
+    name. A source that ends in `.` stands for what is inside it. Without -r a link is copied as its file, with -r as a \
+    link. Modes and times are kept, owners and hard links are not. A file appears whole or not at all, and a link in \
+    its place is replaced.\n\n\
+    Exit codes: 0 all was copied, 1 something was not, 2 usage, 3 no such VM or file, 255 the connection was lost.")]
+pub struct Args {
+    /// What to copy, and last where to: NAME:PATH in a VM, a path here (`./a:b` if its name has a colon), or `-` for
+    /// stdin and stdout
+    #[arg(required = true, num_args = 2.., value_name = "SRC... DST")]
+    paths: Vec<OsString>,
+    /// Copy directories with what is in them
+    #[arg(short, long, visible_short_alias = 'R')]
+    recursive: bool,
+    /// Copy only files whose size, time or mode differs
+    #[arg(short, long)]
+    update: bool,
+    /// Copy only files whose content or mode differs; reads all of them
+    #[arg(long)]
+    checksum: bool,
+    /// Afterwards remove what the source does not have from the directories that were copied
+    #[arg(long, requires = "recursive")]
+    delete: bool,
+    /// Show no progress
+    #[arg(short, long)]
+    quiet: bool,
+    #[command(flatten)]
+    reach: ReachArgs,
+}
+
+/// Copies.
+pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
+    let request = request(args)?;
+    let meter = ctx.meter(args.quiet);
+    let watch = Arc::new(Watch::new(teller(meter.clone())));
+    let listener = |name: &VmName| -> Listener { ctx.listener(name.as_str()) };
+    let copied = ctx.block_on(async {
+        let wanted = Wanted::until_signal(Arc::clone(&watch)).map_err(RuntimeError)?;
+        let guests = Guests {
+            engine: &ctx.engine,
+            route: args.reach.route(),
+            start: args.reach.start,
+            listener: &listener,
+            wanted,
+        };
+        let copy = Copy { guests, watch: Arc::clone(&watch) };
+        let ends = Ends { stdin: Box::new(io::stdin()), stdout: Box::new(io::stdout()) };
+        tokio::select! {
+            copied = copy.run(&request, ends) => copied.map_err(failure),
+            never = show(&meter, &watch) => match never {},
+        }
+    });
+    meter.clear();
+    copied??;
+    Ok(u8::from(watch.problems() > 0))
+}
+
+fn request(args: &Args) -> Result<Request, Failure> {
+    let parsed = args.paths.iter().map(|path| Location::parse(path).map_err(Failure::from));
+    let mut sources = parsed.collect::<Result<Vec<_>, _>>()?;
+    let compares = args.update || args.checksum || args.delete;
+    if compares && sources.contains(&Location::Stream) {
+        let message = "`-` has nothing that could be compared".to_owned();
+        let hint = "leave `-u`, `--checksum` and `--delete` away".to_owned();
+        return Err(UsageError { message, hint }.into());
+    }
+    // clap sees to it that there are two.
+    let target = sources.pop().unwrap_or(Location::Stream);
+    let options = Options { update: args.update || args.checksum, delete: args.delete };
+    Ok(Request { sources, target, recursive: args.recursive, options, sums: args.checksum })
+}
+
+/// Shows the progress for as long as it is polled.
+async fn show(meter: &Meter, watch: &Watch) -> std::convert::Infallible {
+    loop {
+        meter.set(watch.moved());
+        tokio::time::sleep(REFRESH).await;
+    }
+}
+
+fn failure(error: TransferError) -> Failure {
+    match error {
+        TransferError::Cancelled(code) => Failure::Shown(code),
+        TransferError::Stopped(Stop::Write { source, .. }) if source.kind() == io::ErrorKind::BrokenPipe => {
+            Failure::stdout(source)
+        }
+        TransferError::Session { source: SessionError::Lost(_), .. } | TransferError::Stalled { .. } => {
+            Failure::with_code(error, LOST)
+        }
+        error => error.into(),
+    }
+}
+
+/// Returns what tells about single files.
+fn teller(meter: Meter) -> impl Fn(Report) + Send + Sync + 'static {
+    let told = AtomicU64::new(0);
+    move |report| {
+        let text = match report {
+            Report::Problem(text) => format!("error: {text}"),
+            Report::Skipped(text) => format!("warning: {text}"),
+        };
+        match told.fetch_add(1, Ordering::Relaxed) {
+            count if count < MAX_TOLD => meter.note(&text),
+            MAX_TOLD => meter.note("more such files are not shown"),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,93 @@
+# Receives files into a directory beside their place and moves them there when all have arrived.
+# Arguments: the destination, the directory that it is in, how (exact, into, file), the word that ends the stream.
+# shellcheck shell=sh
+LC_ALL=C
+export LC_ALL
+dst=$1 parent=$2 how=$3 token=$4 stage='' bad=0
+cd -- "${HOME:-/}" || exit 80
+if [ "$how" != file ]; then
+  command -v tar >/dev/null 2>&1 || exit 81
+fi
+if [ -d "$dst" ]; then
+  [ "$how" != file ] || exit 82
+  base=$dst
+elif [ "$how" = into ] && { [ -e "$dst" ] || [ -L "$dst" ]; }; then
+  exit 83
+elif [ -d "$parent" ]; then
+  base=$parent
+else
+  exit 84
+fi
+
+# A directory that may not be written to is made so first; files in it can be the very ones at the destination.
+discard() {
+  [ -n "$stage" ] || return 0
+  rm -rf -- "$stage" 2>/dev/null || {
+    find "$stage" -type d -exec chmod u+rwx '{}' +
+    rm -rf -- "$stage"
+  }
+}
+trap discard EXIT
+trap 'exit 143' HUP INT TERM PIPE
+stage=$(mktemp -d -- "$base/.ai-vm-cp.XXXXXXXXXX") || exit 85
+
+if [ "$how" = file ]; then
+  cat >"$stage/t" || exit 86
+  [ "$(tail -c 32 -- "$stage/t" | tr -d '\0')" = "$token" ] || exit 87
+  truncate -s -32 -- "$stage/t" || exit 86
+  mv -fT -- "$stage/t" "$dst" || exit 88
+  exit 0
+fi
+
+mkdir -- "$stage/t" || exit 85
+tar -x -p --no-same-owner --delay-directory-restore -C "$stage" -f -
+code=$?
+[ -f "$stage/$token" ] || exit 87
+[ "$code" = 0 ] || exit 86
+
+move() {
+  if [ -d "$1" ] && [ ! -L "$1" ] && [ ! -w "$1" ]; then
+    mode=$(stat -c %a -- "$1") && chmod u+w -- "$1" && mv -fT -- "$1" "$2" && chmod "$mode" -- "$2"
+  else
+    mv -fT -- "$1" "$2"
+  fi
+}
+
+# Hard links put the files of a directory in place: whole, and without being copied once more.
+place() {
+  if [ -d "$1" ] && [ ! -L "$1" ]; then
+    if [ -d "$2" ] && [ ! -L "$2" ]; then
+      cp -R -P -l -f --preserve=mode,timestamps -- "$1/." "$2/"
+    elif [ -e "$2" ] || [ -L "$2" ]; then
+      printf '%s\n' "cannot put a directory in the place of a file: $2" >&2
+      return 1
+    else
+      move "$1" "$2"
+    fi
+  elif [ -d "$2" ] && [ ! -L "$2" ]; then
+    printf '%s\n' "cannot put a file in the place of a directory: $2" >&2
+    return 1
+  else
+    move "$1" "$2"
+  fi
+}
+
+if [ "$how" = into ] && [ ! -d "$dst" ]; then
+  move "$stage/t" "$dst" || exit 88
+  exit 0
+fi
+for from in "$stage/t"/* "$stage/t"/.[!.]* "$stage/t"/..?*; do
+  [ -e "$from" ] || [ -L "$from" ] || continue
+  if [ "$base" = "$dst" ]; then
+    place "$from" "$dst/${from##*/}" || bad=1
+  else
+    place "$from" "$dst" || bad=1
+  fi
+done
+[ "$bad" = 0 ] || exit 88
+if [ -f "$stage/removed" ]; then
+  exec 9<"$stage/removed"
+  { cd -- "$dst" && xargs -0 -r rm -rf -- <&9; } || exit 89
+  cd - >/dev/null || exit 89
+fi
+exit 0
