@@ -38,7 +38,7 @@ fn streams() -> Streams<Nowhere, Nowhere> {
 }
 
 /// Takes everything and keeps nothing.
-struct Nowhere;
+pub(super) struct Nowhere;
 
 impl Sink for Nowhere {
     async fn write(&mut self, _: Bytes) -> bool {

@@ -107,7 +107,7 @@ impl Copy<'_> {
             (Origin::Guest(from, _), Location::Guest(name, _)) => self.relay(from, job, name).await,
             _ => {
                 let message = "both sides are on this machine; a file of a VM is NAME:PATH";
-                Err(usage(message, "cp -r SRC DST, or ai-vm cp -r SRC NAME:DST"))
+                Err(usage(message, "ai-vm cp -r SRC NAME:DST"))
             }
         }
     }

@@ -19,6 +19,8 @@ else
   exit 84
 fi
 
+# Called by the trap.
+# shellcheck disable=SC2317
 # A directory that may not be written to is made so first; files in it can be the very ones at the destination.
 discard() {
   [ -n "$stage" ] || return 0

@@ -11,6 +11,7 @@ use ai_vm::lifecycle::run::Run;
 use ai_vm::lifecycle::{Engine, ready};
 use ai_vm::registry::store::Registry;
 use ai_vm::ssh::command::RemoteCommand;
+use ai_vm::ssh::mux::client::Holder;
 use ai_vm::ssh::mux::wire::{self, Request};
 use ai_vm::ssh::target::Target;
 
@@ -47,15 +48,52 @@ fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
 #[test]
 fn later_commands_need_not_log_in() {
     let guest = Guest::serve("");
-    // A connection is back as soon as the next shell waits on it.
-    wait_until("every command logs in", || {
+    // Also one that comes before the next shell waits.
+    for _ in 0..20 {
+        ok(&guest, &[]);
+    }
+    assert_eq!(logins(&guest), 1);
+    ok(&guest, &["--no-mux"]);
+    assert_eq!(logins(&guest), 2);
+}
+
+#[test]
+fn a_connection_that_was_brought_serves_the_next_command() {
+    for (program, kept) in [("true", true), ("false", false)] {
+        let guest = Guest::serve("");
+        let vm = VmDir::at(guest.home.vm("vm"));
+        // The first command has a connection that this one must not get: it is of another boot.
+        ok(&guest, &[]);
+        let next = Run::now("2".repeat(32), "tcg".to_owned());
+        next.write(&vm).unwrap();
+        next.set_ready(&vm).unwrap();
+        let public = std::fs::read_to_string(guest.file(Identity::LOGIN_PUBLIC_KEY)).unwrap();
+        let command = RemoteCommand { argv: vec![program.into()], ..RemoteCommand::default() };
+        let request = Request {
+            target: target(&guest),
+            boot: format!("{} {}", next.boot, public.trim_end()),
+            limit: Duration::from_secs(10),
+            command: Some(command.encode().unwrap()),
+            terminal: None,
+        };
+        let layout = Layout::new(guest.home.data());
+        let holder = Holder {
+            dir: layout.root().to_owned(),
+            socket: Layout::holder_socket(wire::VERSION),
+            lock: layout.holder_lock(wire::VERSION),
+            log: layout.holder_log(),
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let code = runtime.block_on(async {
+            let brought = tokio::net::TcpStream::connect(("127.0.0.1", guest.port)).await.unwrap();
+            let end = tokio::time::Instant::now() + Duration::from_secs(20);
+            holder.run(&request, Some(brought)).await.unwrap().status(end).await.unwrap()
+        });
+        assert_eq!(code == 0, kept);
         let before = logins(&guest);
         ok(&guest, &[]);
-        logins(&guest) == before
-    });
-    let before = logins(&guest);
-    ok(&guest, &["--no-mux"]);
-    assert_eq!(logins(&guest), before + 1);
+        assert_eq!(logins(&guest) == before, kept, "{program}");
+    }
 }
 
 #[test]

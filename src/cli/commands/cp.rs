@@ -45,7 +45,7 @@ const REFRESH: Duration = Duration::from_millis(100);
 pub struct Args {
     /// What to copy, and last where to: NAME:PATH in a VM, a path here (`./a:b` if its name has a colon), or `-` for
     /// stdin and stdout
-    #[arg(required = true, num_args = 2.., value_name = "SRC... DST")]
+    #[arg(required = true, num_args = 2.., value_name = "PATH")]
     paths: Vec<OsString>,
     /// Copy directories with what is in them
     #[arg(short, long, visible_short_alias = 'R')]

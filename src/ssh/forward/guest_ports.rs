@@ -15,6 +15,7 @@ use crate::ssh::connect::Session;
 use crate::ssh::forward::LOGIN;
 use crate::ssh::forward::error::ForwardError;
 use crate::ssh::program::{Program, Sink, Streams};
+use crate::ssh::status::Nowhere;
 use crate::vm::endpoint::HostName;
 use crate::vm::port::Port;
 use crate::vm::socket_table;
@@ -62,18 +63,6 @@ impl Sink for Tables {
             self.to.send_replace(Some(ports));
         }
         !self.to.is_closed()
-    }
-
-    async fn finish(self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-struct Nowhere;
-
-impl Sink for Nowhere {
-    async fn write(&mut self, _: Bytes) -> bool {
-        true
     }
 
     async fn finish(self) -> io::Result<()> {
