@@ -43,7 +43,7 @@ fn the_life_of_a_debian_guest() {
 
 type Part = (&'static str, fn(&Home));
 
-const PARTS: [Part; 15] = [
+const PARTS: [Part; 16] = [
     ("is what was asked for", is_what_was_asked_for),
     ("has what agents need", has_what_agents_need),
     ("every exit code arrives", every_exit_code_arrives),
@@ -56,6 +56,7 @@ const PARTS: [Part; 15] = [
     ("secrets stay inside", secrets_stay_inside),
     ("new keys take over", new_keys_take_over),
     ("survives its own reboot", survives_its_own_reboot),
+    ("survives a crash of its kernel", survives_a_crash_of_its_kernel),
     ("files are kept over a stop", files_are_kept_over_a_stop),
     ("a second one shares the image", a_second_one_shares_the_image),
     ("nothing is left", nothing_is_left),
@@ -272,8 +273,20 @@ fn new_keys_take_over(home: &Home) {
 }
 
 fn survives_its_own_reboot(home: &Home) {
+    boots_again_after(home, "systemctl reboot");
+    assert_eq!(sh(home, "hostname"), "web\n");
+    // The credentials of this launch name the key that it began with, which was changed since.
+    assert_eq!(sh(home, "cat /run/ai-vm/authorized_keys/dev"), login_key(home));
+}
+
+fn survives_a_crash_of_its_kernel(home: &Home) {
+    boots_again_after(home, "sh -c 'sync; echo c > /proc/sysrq-trigger'");
+}
+
+/// Runs a command as root, which makes the guest boot, and waits until it has.
+fn boots_again_after(home: &Home, command: &str) {
     let before = sh(home, "cat /proc/sys/kernel/random/boot_id");
-    exec(home, &["sudo", "systemctl", "reboot"]);
+    exec(home, &["sh", "-c", &format!("sudo -n {command}")]);
     let deadline = Instant::now() + Duration::from_secs(120);
     loop {
         let ran = exec(home, &["cat", "/proc/sys/kernel/random/boot_id"]);
@@ -282,9 +295,6 @@ fn survives_its_own_reboot(home: &Home) {
         }
         assert!(Instant::now() < deadline, "it did not come back: {}", ran.err);
     }
-    assert_eq!(sh(home, "hostname"), "web\n");
-    // The credentials of this launch name the key that it began with, which was changed since.
-    assert_eq!(sh(home, "cat /run/ai-vm/authorized_keys/dev"), login_key(home));
 }
 
 fn files_are_kept_over_a_stop(home: &Home) {
