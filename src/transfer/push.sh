@@ -30,11 +30,17 @@ discard() {
   }
 }
 trap discard EXIT
+# Says that it could not be written; 92 where that is because the disk is full.
+unwritten() {
+  free=$(df -P -k -- "$stage" 2>/dev/null | tail -n 1 | sed -E 's/.* ([0-9]+) +[0-9]+% .*/\1/')
+  [ "${free:-1000}" -ge 64 ] || exit 92
+  exit 86
+}
 trap 'exit 143' HUP INT TERM PIPE
 stage=$(mktemp -d -- "$base/.ai-vm-cp.XXXXXXXXXX") || exit 85
 
 if [ "$how" = file ]; then
-  cat >"$stage/t" || exit 86
+  cat >"$stage/t" || unwritten
   [ "$(tail -c 32 -- "$stage/t" | tr -d '\0')" = "$token" ] || exit 87
   truncate -s -32 -- "$stage/t" || exit 86
   mv -fT -- "$stage/t" "$dst" || exit 88
@@ -45,7 +51,7 @@ mkdir -- "$stage/t" || exit 85
 tar -x -p --no-same-owner --delay-directory-restore -C "$stage" -f -
 code=$?
 [ -f "$stage/$token" ] || exit 87
-[ "$code" = 0 ] || exit 86
+[ "$code" = 0 ] || unwritten
 
 move() {
   if [ -d "$1" ] && [ ! -L "$1" ] && [ ! -w "$1" ]; then

@@ -17,6 +17,8 @@ mod adopted;
 mod broken_records;
 mod command_line;
 mod copy;
+mod copy_cut;
+mod copy_full;
 mod crash;
 mod exec;
 mod fleet;
