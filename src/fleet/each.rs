@@ -7,27 +7,26 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
 use crate::fleet::gate::Gate;
-use crate::lifecycle::error::LifecycleError;
 use crate::vm::name::VmName;
 
 /// How the work on one VM ended.
 #[derive(Debug)]
-pub enum End {
+pub enum End<E> {
     /// Well; the words say what was done.
     Done(String),
     /// It failed.
-    Failed(LifecycleError),
+    Failed(E),
     /// It was not begun, or no longer waited for, because it had failed for another VM.
     Cancelled,
 }
 
 /// What the work on one VM came to.
 #[derive(Debug)]
-pub struct Outcome {
+pub struct Outcome<E> {
     /// The VM.
     pub name: VmName,
     /// How it ended.
-    pub end: End,
+    pub end: End<E>,
     /// How long it took from its own beginning.
     pub took: Duration,
 }
@@ -35,15 +34,16 @@ pub struct Outcome {
 /// Does the same to many VMs, to at most `at_once` at the same time. With `fail_fast` the first failure ends the others:
 /// what has not begun does not begin, and what is under way is left as it is. `done` is told each outcome as it comes,
 /// and of each task that panicked. Returns the outcomes in order of the names.
-pub async fn run<F>(
+pub async fn run<F, E>(
     names: Vec<VmName>,
     at_once: usize,
     fail_fast: bool,
     work: impl Fn(VmName) -> F,
-    mut done: impl FnMut(Result<&Outcome, JoinError>),
-) -> Vec<Outcome>
+    mut done: impl FnMut(Result<&Outcome<E>, JoinError>),
+) -> Vec<Outcome<E>>
 where
-    F: Future<Output = Result<String, LifecycleError>> + Send + 'static,
+    F: Future<Output = Result<String, E>> + Send + 'static,
+    E: Send + 'static,
 {
     let gate = Gate::new(at_once);
     let mut jobs = JoinSet::new();
@@ -85,6 +85,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lifecycle::error::LifecycleError;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
@@ -105,7 +106,7 @@ mod tests {
                         tokio::task::yield_now().await;
                     }
                     counts.0.fetch_sub(1, SeqCst);
-                    Ok(String::new())
+                    Ok::<_, LifecycleError>(String::new())
                 }
             };
             let outcomes = run(names(10), at_once, false, work, |_| {}).await;

@@ -80,6 +80,22 @@ place() {
   fi
 }
 
+# Removes its arguments, of which each has a directory in its name.
+# Not to be expanded here.
+# shellcheck disable=SC2016
+remove_locked='
+  bad=0
+  for name in "$@"; do
+    [ -e "$name" ] || [ -L "$name" ] || continue
+    dir=${name%/*}
+    mode=$(stat -c %a -- "$dir") && chmod u+rwx -- "$dir" || bad=1
+    [ ! -d "$name" ] || [ -L "$name" ] || find "$name" -type d -exec chmod u+rwx "{}" ";"
+    rm -rf -- "$name" || bad=1
+    chmod "$mode" -- "$dir" || bad=1
+  done
+  exit "$bad"
+'
+
 if [ "$how" = into ] && [ ! -d "$dst" ]; then
   move "$stage/t" "$dst" || exit 88
   exit 0
@@ -94,8 +110,10 @@ for from in "$stage/t"/* "$stage/t"/.[!.]* "$stage/t"/..?*; do
 done
 [ "$bad" = 0 ] || exit 88
 if [ -f "$stage/removed" ]; then
-  exec 9<"$stage/removed"
-  { cd -- "$dst" && xargs -0 -r rm -rf -- <&9; } || exit 89
+  exec 8<"$stage/removed" 9<"$stage/removed"
+  cd -- "$dst" || exit 89
+  # What is in a directory that may not be written to needs more; that says what is wrong with the rest.
+  xargs -0 -r rm -rf -- <&8 2>/dev/null || xargs -0 -r sh -c "$remove_locked" sh <&9 || exit 89
   cd - >/dev/null || exit 89
 fi
 exit 0

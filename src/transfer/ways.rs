@@ -130,6 +130,9 @@ impl Copy<'_> {
             let mut extractor = target.open(&watch)?;
             let read = asked.read(&mut Decoder::new(reader, MAX_ENTRIES), &mut extractor, &watch);
             extractor.finish(read.is_ok());
+            if read.is_err() {
+                target.take_back();
+            }
             read
         });
         let ended = self.guests.carry(name, running, list, stdout, &flow, false).await;

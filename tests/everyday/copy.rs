@@ -74,6 +74,12 @@ pub fn names(dir: &Path) -> Vec<OsString> {
     names
 }
 
+/// Says that a test did nothing, and why.
+#[expect(clippy::print_stderr, reason = "whoever reads the output of the tests is to see it")]
+pub fn not_tested(why: &str) {
+    eprintln!("not tested: {why}");
+}
+
 fn touch(path: &Path, when: &str) {
     let mut command = Command::new("touch");
     assert!(command.args(["-h", "-d", when]).arg(path).status().unwrap().success());

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use crate::copy::{PATIENCE, names};
+use crate::copy::{PATIENCE, names, not_tested};
 use crate::home::{Ran, finish, wait};
 use crate::sshd::Guest;
 
@@ -62,7 +62,7 @@ impl Case {
         let dir = guest.home.dir().to_owned();
         fs::create_dir(dir.join("small")).unwrap();
         let Some(disk) = SmallDisk::mount(&dir.join("small")) else {
-            println!("not tested: only root may mount a small disk");
+            not_tested("only root may mount a small disk");
             return None;
         };
         guest.start_server(&format!(
@@ -95,7 +95,6 @@ impl Case {
     }
 
     fn expect_full(&self, ran: &Ran, args: &[&str], path: &str, left: &[&str]) {
-        eprintln!("{args:?}: {}", ran.err);
         assert_eq!(ran.code, 1, "{args:?}: {}", ran.err);
         assert!(ran.err.starts_with("error: ") && ran.err.contains(path), "{args:?}: {}", ran.err);
         assert!(

@@ -18,6 +18,7 @@ mod broken_records;
 mod command_line;
 mod copy;
 mod copy_cut;
+mod copy_fleet;
 mod copy_full;
 mod crash;
 mod exec;

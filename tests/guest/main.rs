@@ -10,6 +10,7 @@ mod processes;
 mod pty;
 
 mod brought_image;
+mod copying;
 mod debian;
 mod killed_build;
 

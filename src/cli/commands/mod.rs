@@ -3,6 +3,7 @@
 pub mod adopt;
 pub mod config;
 pub mod cp;
+mod cp_many;
 pub mod create;
 pub mod doctor;
 pub mod exec;
