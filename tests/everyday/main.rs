@@ -16,6 +16,7 @@ mod sshd;
 mod adopted;
 mod broken_records;
 mod command_line;
+mod completions;
 mod copy;
 mod copy_cut;
 mod copy_fleet;

@@ -11,16 +11,18 @@ const LISTING: &str =
     "find . -printf '%y %m %T@ %P %l\\n' | sort; find . -type f -exec sha256sum {} + | sort -k 2";
 
 pub fn a_tree_goes_in_and_out(home: &Home) {
+    let dir = home.dir().join("copying");
+    std::fs::create_dir(&dir).unwrap();
     let here = |script: &str| {
         let mut command = Command::new("sh");
-        command.args(["-c", script]).current_dir(home.dir()).env("LC_ALL", "C");
+        command.args(["-c", script]).current_dir(&dir).env("LC_ALL", "C");
         let ran = finish(command, Duration::from_secs(60));
         assert_eq!(ran.code, 0, "{script}: {}", ran.err);
         ran.out
     };
     let cp = |args: &[&str]| {
         let mut command = home.command(&[&["cp"], args].concat());
-        command.current_dir(home.dir());
+        command.current_dir(&dir);
         let ran = finish(command, Duration::from_secs(60));
         assert_eq!(ran.code, 0, "ai-vm cp {args:?}: {}", ran.err);
         ran.err
@@ -60,7 +62,7 @@ pub fn a_tree_goes_in_and_out(home: &Home) {
     assert_eq!(here(&format!("cd back && {list}")), tree);
     // Nothing of the way is left; and a whole directory of root's is refused in one message.
     assert_eq!(sh(home, "find . -name '.ai-vm-cp*'"), "");
-    let ran = home.run(&["cp", &home.dir().join("tree/hole").display().to_string(), "web:/etc/hole"]);
+    let ran = home.run(&["cp", &dir.join("tree/hole").display().to_string(), "web:/etc/hole"]);
     assert_eq!(ran.code, 1, "{}", ran.err);
     assert!(
         ran.err.contains("cannot copy to `/etc/hole`") && ran.err.contains("Permission denied"),
