@@ -12,12 +12,15 @@ mod processes;
 mod pty;
 #[path = "../support/sshd.rs"]
 mod sshd;
+#[path = "../support/vectors.rs"]
+mod vectors;
 
 mod adopted;
 mod broken_records;
 mod command_line;
 mod copy;
 mod crash;
+mod exact_argv;
 mod exec;
 mod fleet;
 mod forward;
