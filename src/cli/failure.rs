@@ -22,6 +22,12 @@ impl<E: Diagnostic> From<E> for Failure {
     }
 }
 
+impl From<Box<dyn Diagnostic>> for Failure {
+    fn from(error: Box<dyn Diagnostic>) -> Self {
+        Self::Error(error)
+    }
+}
+
 impl Failure {
     /// Gives the failure an exit code of its own.
     pub fn with_code(error: impl Diagnostic, code: u8) -> Self {
