@@ -1,15 +1,14 @@
 //! A common slip: what is to run in a VM without the `--` before it. What clap says of it depends on what the command
 //! looks like, and never is that.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
 use clap::error::ErrorKind;
 use clap::{Command, CommandFactory};
 
-use crate::cli::failure::UsageError;
+use crate::cli::failure::{UsageError, paste};
 use crate::cli::root::Cli;
-use crate::ssh::command::quoted;
 
 /// Returns what is to be said in the place of clap's error when that is the slip. `typed` is what was typed after the
 /// program's name.
@@ -106,11 +105,4 @@ impl Opt {
         }
         Some(option)
     }
-}
-
-/// Writes words so that a shell reads them as they were.
-fn paste(words: &[OsString]) -> String {
-    let words: Vec<String> =
-        words.iter().map(|word| String::from_utf8_lossy(&quoted(OsStr::new(word))).into_owned()).collect();
-    words.join(" ")
 }

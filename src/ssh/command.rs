@@ -141,7 +141,11 @@ fn in_login_shell(script: &[u8]) -> String {
 /// in a variable, which fish writes anew when it has no locale: as if each byte beyond ASCII were a character.
 fn encoded_in_login_shell(script: &[u8]) -> Vec<u8> {
     let mut outer = format!("exec {AWAY}\nAI_VM_SCRIPT=").into_bytes();
-    outer.extend(if script.is_ascii() { in_quotes(script) } else { in_quotes(evaluating(script).as_bytes()) });
+    outer.extend(if script.is_ascii() {
+        in_quotes(script)
+    } else {
+        in_quotes(evaluating(script).as_bytes())
+    });
     outer.extend(b"\nexport AI_VM_SCRIPT\nexec \"${SHELL:-/bin/sh}\" -l -c 'exec sh -c '\\''eval \"$AI_VM_SCRIPT\"'\\'''");
     outer
 }

@@ -6,6 +6,9 @@
 mod home;
 #[path = "../support/machine.rs"]
 mod machine;
+#[expect(dead_code, reason = "shared with the hostile suite")]
+#[path = "../support/memory.rs"]
+mod memory;
 #[path = "../support/processes.rs"]
 mod processes;
 #[path = "../support/pty.rs"]
@@ -30,6 +33,7 @@ mod openssh;
 mod ports;
 mod privacy;
 mod ssh_keys;
+mod streams;
 mod terminal;
 mod trouble;
 mod wait;
