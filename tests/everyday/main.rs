@@ -23,6 +23,7 @@ mod broken_records;
 mod command_line;
 mod copy;
 mod crash;
+mod evil_bytes;
 mod exact_argv;
 mod exec;
 mod fleet;
