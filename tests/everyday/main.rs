@@ -2,6 +2,8 @@
 //! empty. Boots no guest.
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+#[path = "../support/forwarding.rs"]
+mod forwarding;
 #[path = "../support/home.rs"]
 mod home;
 #[path = "../support/machine.rs"]
