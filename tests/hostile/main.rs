@@ -4,7 +4,6 @@
 
 #[path = "../support/home.rs"]
 mod home;
-#[expect(dead_code, reason = "shared with the everyday suite")]
 #[path = "../support/memory.rs"]
 mod memory;
 #[expect(dead_code, reason = "shared with the everyday suite")]
