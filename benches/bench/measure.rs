@@ -29,54 +29,95 @@ pub fn installed(program: &str) -> bool {
     there
 }
 
-/// Runs two commands by turns, each once before the first turn, and prints what they cost and the ratios.
-pub fn compare(
-    what: &str,
-    rounds: usize,
-    (name, ours, background): (&str, Command, Option<&dyn Background>),
-    (other, theirs): (&str, Command),
-    goal: &str,
-) {
-    let mut costs = (Vec::new(), Vec::new());
-    run(&ours, background);
-    run(&theirs, None);
-    for _ in 0..rounds {
-        costs.0.push(run(&ours, background));
-        costs.1.push(run(&theirs, None));
-    }
-    let (ours, theirs) = (median(&costs.0), median(&costs.1));
-    let millis = |time: Duration| time.as_secs_f64() * 1e3;
-    println!(
-        "{what:<5} {name:<20} {:8.1} ms {:8.1} ms cpu {:6.1} MiB   {other:<20} {:8.1} ms {:8.1} ms cpu {:6.1} MiB   \
-         ratio {:.2}x, cpu {:.2}x   (goal {goal})",
-        millis(ours.wall),
-        millis(ours.cpu),
-        ours.peak as f64 / 1024.0,
-        millis(theirs.wall),
-        millis(theirs.cpu),
-        theirs.peak as f64 / 1024.0,
-        ours.wall.as_secs_f64() / theirs.wall.as_secs_f64(),
-        ours.cpu.as_secs_f64() / theirs.cpu.as_secs_f64().max(1e-3),
-    );
+/// What takes part in a comparison.
+pub struct Contender<'a> {
+    /// What it is called.
+    pub name: &'static str,
+    /// What is run.
+    pub command: Command,
+    /// What works for it besides.
+    pub background: Option<&'a dyn Background>,
+    /// The most that its ratio should be; `-` where there is no goal, or where it is what others are compared with.
+    pub goal: &'static str,
 }
 
-/// Runs a command twice, which has to succeed: once alone for its wall time, and once under GNU time for the rest. The
-/// kernel's own account of children also has what ran before.
-fn run(command: &Command, background: Option<&dyn Background>) -> Cost {
-    let mut alone = Command::new(command.get_program());
-    alone.args(command.get_args());
-    let wall = take(alone, command);
-    let report = tempfile::NamedTempFile::new().unwrap();
-    let mut counted = Command::new("/usr/bin/time");
-    counted.args(["-f", "%U %S %M", "-o"]).arg(report.path());
-    counted.arg(command.get_program()).args(command.get_args());
-    let before = background.map(Background::cpu).unwrap_or_default();
-    take(counted, command);
-    let after = background.map(Background::cpu).unwrap_or_default();
-    let text = std::fs::read_to_string(report.path()).unwrap();
-    let fields: Vec<f64> = text.split_whitespace().map(|field| field.parse().unwrap()).collect();
-    let cpu = Duration::from_secs_f64(fields[0] + fields[1]) + after.saturating_sub(before);
-    Cost { wall, cpu, peak: fields[2] as u64 }
+/// How a command is measured.
+#[derive(Clone, Copy, Debug)]
+pub enum Runs {
+    /// Each twice a round: alone for the wall time, which is short, and under GNU time for the rest. Once before the first
+    /// round.
+    Short,
+    /// Each once a round, under GNU time, whose millisecond does not matter; each round is told as it comes.
+    Long,
+}
+
+/// Runs commands by turns and prints what they cost, and the ratio of each of ours to the other.
+pub fn compare(what: &str, rounds: usize, runs: Runs, ours: &[Contender], theirs: &Contender) {
+    let all: Vec<&Contender> = ours.iter().chain([theirs]).collect();
+    let mut costs = vec![Vec::new(); all.len()];
+    if let Runs::Short = runs {
+        for one in &all {
+            one.run(runs);
+        }
+    }
+    for round in 1..=rounds {
+        for (one, costs) in all.iter().zip(&mut costs) {
+            let cost = one.run(runs);
+            if let Runs::Long = runs {
+                println!("  round {round}: {:<20} {:8.1} ms", one.name, millis(cost.wall));
+            }
+            costs.push(cost);
+        }
+    }
+    let medians: Vec<Cost> = costs.iter().map(|costs| median(costs)).collect();
+    let floor = medians[ours.len()];
+    for (one, cost) in ours.iter().zip(&medians) {
+        println!(
+            "{what:<5} {:<20} {}   {:<20} {}   ratio {:.2}x, cpu {:.2}x   (goal {})",
+            one.name,
+            cost.shown(),
+            theirs.name,
+            floor.shown(),
+            cost.wall.as_secs_f64() / floor.wall.as_secs_f64(),
+            cost.cpu.as_secs_f64() / floor.cpu.as_secs_f64().max(1e-3),
+            one.goal,
+        );
+    }
+}
+
+fn millis(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+impl Cost {
+    fn shown(&self) -> String {
+        let Self { wall, cpu, peak } = self;
+        format!("{:8.1} ms {:8.1} ms cpu {:6.1} MiB", millis(*wall), millis(*cpu), *peak as f64 / 1024.0)
+    }
+}
+
+impl Contender<'_> {
+    /// Runs the command, which has to succeed. (The kernel's own account of children also has what ran before.)
+    fn run(&self, runs: Runs) -> Cost {
+        let Self { command, background, .. } = self;
+        let mut wall = None;
+        if let Runs::Short = runs {
+            let mut alone = Command::new(command.get_program());
+            alone.args(command.get_args());
+            wall = Some(take(alone, command));
+        }
+        let report = tempfile::NamedTempFile::new().unwrap();
+        let mut counted = Command::new("/usr/bin/time");
+        counted.args(["-f", "%U %S %M", "-o"]).arg(report.path());
+        counted.arg(command.get_program()).args(command.get_args());
+        let before = background.map(Background::cpu).unwrap_or_default();
+        let counted = take(counted, command);
+        let after = background.map(Background::cpu).unwrap_or_default();
+        let text = std::fs::read_to_string(report.path()).unwrap();
+        let fields: Vec<f64> = text.split_whitespace().map(|field| field.parse().unwrap()).collect();
+        let cpu = Duration::from_secs_f64(fields[0] + fields[1]) + after.saturating_sub(before);
+        Cost { wall: wall.unwrap_or(counted), cpu, peak: fields[2] as u64 }
+    }
 }
 
 /// Runs a command with the environment of another and returns how long it took.

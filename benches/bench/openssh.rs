@@ -33,7 +33,16 @@ impl Bench {
         let names: Vec<String> = (0..machines).map(|number| format!("vm-{number}")).collect();
         let at = format!("{}@127.0.0.1:{port}", whoami());
         for name in &names {
-            home.ok(&["adopt", name, &at, "-i", login.to_str().unwrap(), "--host-key", pinned.trim()]);
+            home.ok(&[
+                "adopt",
+                name,
+                &at,
+                "-i",
+                login.to_str().unwrap(),
+                "--host-key",
+                pinned.trim(),
+                "--no-check",
+            ]);
         }
         std::fs::write(home.dir().join("known_hosts"), format!("[127.0.0.1]:{port} {pinned}")).unwrap();
         for warm in [false, true] {
@@ -91,16 +100,28 @@ impl Bench {
     pub fn holder_cpu(&self) -> Duration {
         /// The kernel's clock for these figures.
         const TICK: Duration = Duration::from_millis(10);
+        let Some(process) = self.holder() else { return Duration::ZERO };
+        let stat = std::fs::read_to_string(process.join("stat")).unwrap_or_default();
+        let after_name = stat.rsplit_once(')').map(|(_, rest)| rest).unwrap_or_default();
+        let ticks = after_name.split_whitespace().skip(11).take(2).map(|field| field.parse::<u32>().unwrap());
+        TICK * ticks.sum::<u32>()
+    }
+
+    /// The most memory that it has had, in KiB.
+    pub fn holder_peak(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(self.holder()?.join("status")).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        line.trim().trim_end_matches(" kB").parse().ok()
+    }
+
+    /// What the kernel tells of the holder.
+    fn holder(&self) -> Option<PathBuf> {
         let processes = std::fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
         let ours = |path: &PathBuf| {
             let holds = std::fs::read_to_string(path.join("cmdline"))
                 .is_ok_and(|line| line.contains("hold-connections"));
             holds && std::fs::read_link(path.join("cwd")).is_ok_and(|cwd| cwd == self.home.data())
         };
-        let Some(process) = processes.into_iter().find(ours) else { return Duration::ZERO };
-        let stat = std::fs::read_to_string(process.join("stat")).unwrap_or_default();
-        let after_name = stat.rsplit_once(')').map(|(_, rest)| rest).unwrap_or_default();
-        let ticks = after_name.split_whitespace().skip(11).take(2).map(|field| field.parse::<u32>().unwrap());
-        TICK * ticks.sum::<u32>()
+        processes.into_iter().find(ours)
     }
 }

@@ -69,11 +69,11 @@ pub fn each<W, F>(
     action: &'static str,
     args: EachArgs,
     names: Vec<VmName>,
-    work: W,
+    mut work: W,
 ) -> Result<u8, Failure>
 where
-    W: Fn(Job) -> F,
-    F: Future<Output = Result<String, LifecycleError>> + Send + 'static,
+    W: FnMut(Job) -> F,
+    F: Future<Output = Result<String, Box<dyn Diagnostic>>> + Send + 'static,
 {
     let EachArgs { parallel, json } = args;
     let several = names.len() > 1;
@@ -90,7 +90,7 @@ where
         Ok(_) if json => {}
         Ok(Outcome { name, end: End::Done(words), .. }) => ctx.terminal.status(&format!("{name}: {words}")),
         Ok(Outcome { name, end: End::Failed(error), .. }) => {
-            ctx.terminal.error(error, several.then_some(name.as_str()));
+            ctx.terminal.error(error.as_ref(), several.then_some(name.as_str()));
         }
         Ok(Outcome { name, end: End::Cancelled, .. }) => ctx.terminal.status(&format!("{name}: {CANCELLED}")),
     };
@@ -116,7 +116,7 @@ fn rows(ctx: &Context, action: &'static str, outcomes: Vec<Outcome>) -> Result<V
         let (result, error) = match end {
             End::Done(words) => (Some(words), None),
             End::Failed(error) => {
-                let (message, hints) = (with_causes(&error), error.hints());
+                let (message, hints) = (with_causes(error.as_ref()), error.hints());
                 (None, Some(RowError { code: error.kind().code(), message, hints }))
             }
             End::Cancelled => {

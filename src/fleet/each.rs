@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
+use crate::diagnostic::Diagnostic;
 use crate::fleet::gate::Gate;
-use crate::lifecycle::error::LifecycleError;
 use crate::vm::name::VmName;
 
 /// How the work on one VM ended.
@@ -16,7 +16,7 @@ pub enum End {
     /// Well; the words say what was done.
     Done(String),
     /// It failed.
-    Failed(LifecycleError),
+    Failed(Box<dyn Diagnostic>),
     /// It was not begun, or no longer waited for, because it had failed for another VM.
     Cancelled,
 }
@@ -39,11 +39,11 @@ pub async fn run<F>(
     names: Vec<VmName>,
     at_once: usize,
     fail_fast: bool,
-    work: impl Fn(VmName) -> F,
+    mut work: impl FnMut(VmName) -> F,
     mut done: impl FnMut(Result<&Outcome, JoinError>),
 ) -> Vec<Outcome>
 where
-    F: Future<Output = Result<String, LifecycleError>> + Send + 'static,
+    F: Future<Output = Result<String, Box<dyn Diagnostic>>> + Send + 'static,
 {
     let gate = Gate::new(at_once);
     let mut jobs = JoinSet::new();
@@ -85,6 +85,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lifecycle::error::LifecycleError;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
@@ -119,7 +120,7 @@ mod tests {
             let work = move |name: VmName| async move {
                 match name.as_str() {
                     "vm0" => Ok("at once".to_owned()),
-                    "vm1" => Err(LifecycleError::Stopped { name }),
+                    "vm1" => Err(LifecycleError::Stopped { name }.into()),
                     // Without an end of its own, so that this test would not have one.
                     _ if fail_fast => std::future::pending().await,
                     _ => Ok("later".to_owned()),

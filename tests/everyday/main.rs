@@ -2,22 +2,31 @@
 //! empty. Boots no guest.
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+#[path = "../support/forwarding.rs"]
+mod forwarding;
 #[path = "../support/home.rs"]
 mod home;
 #[path = "../support/machine.rs"]
 mod machine;
+#[expect(dead_code, reason = "shared with the hostile suite")]
+#[path = "../support/memory.rs"]
+mod memory;
 #[path = "../support/processes.rs"]
 mod processes;
 #[path = "../support/pty.rs"]
 mod pty;
 #[path = "../support/sshd.rs"]
 mod sshd;
+#[path = "../support/vectors.rs"]
+mod vectors;
 
 mod adopted;
 mod broken_records;
 mod command_line;
 mod copy;
 mod crash;
+mod evil_bytes;
+mod exact_argv;
 mod exec;
 mod fleet;
 mod forward;
@@ -27,6 +36,7 @@ mod openssh;
 mod ports;
 mod privacy;
 mod ssh_keys;
+mod streams;
 mod terminal;
 mod trouble;
 mod wait;

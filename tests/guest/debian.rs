@@ -4,20 +4,21 @@ use std::fs::File;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use crate::forwards::forwards_both_ways;
 use crate::home::{Home, Ran, finish, wait};
 use crate::processes;
 use crate::pty::Pty;
 
-const VM: &str = "web";
+pub const VM: &str = "web";
 
 /// The first start makes the image: downloads, unpacks, sets up.
 const FIRST_START: Duration = Duration::from_secs(15 * 60);
 
-fn exec(home: &Home, argv: &[&str]) -> Ran {
+pub fn exec(home: &Home, argv: &[&str]) -> Ran {
     home.run(&[&["exec", VM, "--"], argv].concat())
 }
 
-fn sh(home: &Home, script: &str) -> String {
+pub fn sh(home: &Home, script: &str) -> String {
     let ran = exec(home, &["sh", "-c", script]);
     assert_eq!(ran.code, 0, "{script}: {}{}", ran.out, ran.err);
     ran.out
@@ -43,7 +44,7 @@ fn the_life_of_a_debian_guest() {
 
 type Part = (&'static str, fn(&Home));
 
-const PARTS: [Part; 16] = [
+const PARTS: [Part; 17] = [
     ("is what was asked for", is_what_was_asked_for),
     ("has what agents need", has_what_agents_need),
     ("every exit code arrives", every_exit_code_arrives),
@@ -53,6 +54,7 @@ const PARTS: [Part; 16] = [
     ("signals are passed on", signals_are_passed_on),
     ("what takes too long is ended", what_takes_too_long_is_ended),
     ("a shell in a terminal", a_shell_in_a_terminal),
+    ("forwards both ways", forwards_both_ways),
     ("secrets stay inside", secrets_stay_inside),
     ("new keys take over", new_keys_take_over),
     ("survives its own reboot", survives_its_own_reboot),
