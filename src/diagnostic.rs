@@ -3,6 +3,9 @@
 
 use std::error::Error;
 
+/// The exit code when the connection was lost while something ran.
+pub const LOST: u8 = 255;
+
 /// What sort of failure an error is. The numbers are part of the command line's contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -47,6 +50,11 @@ pub trait Diagnostic: Error + Send + Sync + 'static {
     /// Returns what sort of failure this is.
     fn kind(&self) -> Kind {
         Kind::Failed
+    }
+
+    /// Returns the process exit code for this failure.
+    fn exit_code(&self) -> u8 {
+        self.kind().exit_code()
     }
 
     /// Returns what the user can do next, each a full line, commands in backticks so that they can be pasted.

@@ -96,6 +96,11 @@ impl Context {
         self.progress.meter(quiet)
     }
 
+    /// Writes to the terminal while something is shown live.
+    pub fn beside_progress(&self, write: impl FnOnce(&Terminal)) {
+        self.progress.beside(write);
+    }
+
     /// Writes data to stdout.
     pub fn print(&self, text: &str) -> Result<(), Failure> {
         self.terminal.data(text).map_err(Failure::stdout)

@@ -62,6 +62,24 @@ struct RowError {
     hints: Vec<String>,
 }
 
+/// What came of it for all of them.
+pub struct All {
+    outcomes: Vec<Outcome>,
+    panicked: bool,
+}
+
+impl EachArgs {
+    /// Tells whether anything was asked for that one VM by itself does not need.
+    pub const fn are_given(self) -> bool {
+        self.parallel.is_given() || self.json
+    }
+
+    /// Tells whether stdout is for what programs read.
+    pub const fn is_json(self) -> bool {
+        self.json
+    }
+}
+
 /// Does the same to many VMs at the same time. Each success is told by the words that `work` returns, each failure
 /// by its error. Returns the exit code: 0 when all went well, the failures' own when they agree, else 1.
 pub fn each<W, F>(
@@ -69,8 +87,18 @@ pub fn each<W, F>(
     action: &'static str,
     args: EachArgs,
     names: Vec<VmName>,
-    mut work: W,
+    work: W,
 ) -> Result<u8, Failure>
+where
+    W: FnMut(Job) -> F,
+    F: Future<Output = Result<String, Box<dyn Diagnostic>>> + Send + 'static,
+{
+    let all = ctx.block_on(run(ctx, args, names, work))?;
+    report(ctx, action, args, all)
+}
+
+/// The part of [`each`] that does the work and tells what comes of it meanwhile.
+pub async fn run<W, F>(ctx: &Context, args: EachArgs, names: Vec<VmName>, mut work: W) -> All
 where
     W: FnMut(Job) -> F,
     F: Future<Output = Result<String, Box<dyn Diagnostic>>> + Send + 'static,
@@ -82,28 +110,41 @@ where
         work(Job { engine: ctx.engine.clone(), name, listener })
     };
     let mut panicked = false;
-    let tell = |outcome: Result<&Outcome, _>| match outcome {
-        Err(error) => {
-            panicked = true;
-            ctx.terminal.error(&LifecycleError::from(error), None);
-        }
-        Ok(_) if json => {}
-        Ok(Outcome { name, end: End::Done(words), .. }) => ctx.terminal.status(&format!("{name}: {words}")),
-        Ok(Outcome { name, end: End::Failed(error), .. }) => {
-            ctx.terminal.error(error.as_ref(), several.then_some(name.as_str()));
-        }
-        Ok(Outcome { name, end: End::Cancelled, .. }) => ctx.terminal.status(&format!("{name}: {CANCELLED}")),
+    let tell = |outcome: Result<&Outcome, _>| {
+        ctx.beside_progress(|terminal| match outcome {
+            Err(error) => {
+                panicked = true;
+                terminal.error(&LifecycleError::from(error), None);
+            }
+            Ok(_) if json => {}
+            Ok(Outcome { name, end: End::Done(words), .. }) => terminal.status(&format!("{name}: {words}")),
+            Ok(Outcome { name, end: End::Failed(error), .. }) => {
+                terminal
+                    .error(error.as_ref(), Some(name.as_str()).filter(|_| several && !is_about(error, name)));
+            }
+            Ok(Outcome { name, end: End::Cancelled, .. }) => terminal.status(&format!("{name}: {CANCELLED}")),
+        });
     };
-    let outcomes = ctx.block_on(each::run(names, parallel.at_once(), parallel.fail_fast, job, tell))?;
-    let failed = outcomes.iter().filter_map(|outcome| match &outcome.end {
-        End::Failed(error) => Some(error.kind().exit_code()),
+    let outcomes = each::run(names, parallel.at_once(), parallel.fail_fast, job, tell).await;
+    All { outcomes, panicked }
+}
+
+/// The part of [`each`] after all of it.
+pub fn report(ctx: &Context, action: &'static str, args: EachArgs, all: All) -> Result<u8, Failure> {
+    let failed = all.outcomes.iter().filter_map(|outcome| match &outcome.end {
+        End::Failed(error) => Some(error.exit_code()),
         End::Done(_) | End::Cancelled => None,
     });
-    let code = exit_code(failed.chain(panicked.then_some(1)));
-    if json {
-        ctx.print_json(&rows(ctx, action, outcomes)?)?;
+    let code = exit_code(failed.chain(all.panicked.then_some(1)));
+    if args.json {
+        ctx.print_json(&rows(ctx, action, all.outcomes)?)?;
     }
     Ok(code)
+}
+
+/// Tells whether what is said of a VM begins with its name, so that it need not be put before it.
+pub fn is_about(text: impl std::fmt::Display, name: &VmName) -> bool {
+    text.to_string().strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with(": "))
 }
 
 /// What is said of a VM that had to stand back.

@@ -41,7 +41,7 @@ impl Failure {
         match self {
             Self::Error(error) => {
                 terminal.error(error.as_ref(), None);
-                error.kind().exit_code()
+                error.exit_code()
             }
             Self::WithCode(error, code) => {
                 terminal.error(error.as_ref(), None);

@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::cli::commands::{
-    adopt, config, cp, create, doctor, exec, forward, image, info, logs, ls, port, proxy, restart, rm, shell,
-    ssh_config, ssh_keys, start, stop, up, wait,
+    adopt, complete, config, cp, create, doctor, exec, forward, image, info, logs, ls, port, proxy, restart,
+    rm, shell, ssh_config, ssh_keys, start, stop, up, wait,
 };
 
 /// A fleet of named virtual machines on this workstation, so that coding agents can work at full permission
@@ -70,6 +70,9 @@ pub enum Command {
     /// Keep connections for other commands; started by them
     #[command(hide = true)]
     HoldConnections,
+    /// Print what a place that is being typed for `cp` can become; for completions
+    #[command(hide = true)]
+    CompletePlace(complete::Args),
     /// Show the configuration: where it is read from and what it says
     Config(config::Args),
 }

@@ -13,30 +13,48 @@ use crate::vm::name::VmName;
 #[derive(Args, Clone, Debug)]
 pub struct Targets {
     /// VMs by name
-    #[arg(value_name = "NAME", value_parser = value::<VmName>)]
+    #[arg(value_name = "NAME", value_parser = value::<VmName>, conflicts_with_all = ["all", "labels"])]
     pub names: Vec<VmName>,
+    /// VMs by what they have in common
+    #[command(flatten)]
+    pub group: Group,
+}
+
+/// Names many VMs by what they have in common.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Group {
     /// Every VM
-    #[arg(long, conflicts_with = "names")]
-    pub all: bool,
+    #[arg(long)]
+    all: bool,
     /// VMs with this label; several must all match
-    #[arg(short = 'l', long = "label", value_name = "KEY=VALUE", value_parser = value::<Label>, conflicts_with_all = ["names", "all"])]
-    pub labels: Vec<Label>,
+    #[arg(short = 'l', long = "label", value_name = "KEY=VALUE", value_parser = value::<Label>, conflicts_with = "all")]
+    labels: Vec<Label>,
+}
+
+impl Group {
+    /// Tells whether it names any.
+    pub const fn is_given(&self) -> bool {
+        self.all || !self.labels.is_empty()
+    }
+
+    fn has(&self, entry: &Entry) -> bool {
+        match &entry.record {
+            Ok(record) => self.labels.iter().all(|label| label.matches(&record.labels)),
+            Err(_) => self.labels.is_empty(),
+        }
+    }
 }
 
 impl Targets {
     /// Tells whether nothing was named.
     pub fn is_empty(&self) -> bool {
-        self.names.is_empty() && !self.all && self.labels.is_empty()
+        self.names.is_empty() && !self.group.is_given()
     }
 
     /// Returns the VMs in order; a name that does not exist is an error, labels that match nothing are not.
     pub fn resolve(&self, ctx: &Context) -> Result<Vec<Entry>, Failure> {
-        if self.all || !self.labels.is_empty() {
-            let matches = |entry: &Entry| match &entry.record {
-                Ok(record) => self.labels.iter().all(|label| label.matches(&record.labels)),
-                Err(_) => self.labels.is_empty(),
-            };
-            return Ok(ctx.registry().list()?.into_iter().filter(matches).collect());
+        if self.group.is_given() {
+            return Ok(ctx.registry().list()?.into_iter().filter(|entry| self.group.has(entry)).collect());
         }
         let find =
             |name: VmName| ctx.registry().entry(name.clone()).ok_or_else(|| ctx.registry().not_found(&name));

@@ -2,16 +2,13 @@
 
 use std::time::Duration;
 
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, LOST};
 use crate::lifecycle::error::LifecycleError;
 use crate::ssh::session::SessionError;
 use crate::vm::name::VmName;
 
 /// The exit code when ai-vm failed before the command ran.
 pub const NOT_RUN: u8 = 125;
-
-/// The exit code when the connection was lost while it ran.
-pub const LOST: u8 = 255;
 
 /// The exit code when the command took longer than it was allowed, as timeout(1) has it.
 const TOOK_TOO_LONG: u8 = 124;

@@ -189,6 +189,16 @@ async fn listed(
 }
 
 impl Request {
+    /// Finds what is wrong with it whatever the VMs say.
+    pub fn check(&self) -> Result<(), TransferError> {
+        check_names(self)?;
+        let here = self.sources.iter().filter_map(|source| match source {
+            Location::Host(place) => Some(place),
+            Location::Guest(..) | Location::Stream => None,
+        });
+        host_target::sources(&here.collect::<Vec<_>>(), self.recursive).map(|_| ())
+    }
+
     fn has_stream(&self) -> bool {
         self.sources.iter().chain([&self.target]).any(|location| *location == Location::Stream)
     }

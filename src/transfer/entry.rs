@@ -16,7 +16,7 @@ pub struct Time {
 }
 
 impl Time {
-    /// Reads decimal seconds, as tar and find write them: `1700000000.123456789`, `-5.5`.
+    /// Reads decimal seconds, as tar writes them: `1700000000.123456789`, `-5.5`.
     pub fn parse(text: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(text).ok().filter(|text| text.len() <= 40)?;
         let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));

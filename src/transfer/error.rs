@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::diagnostic::{Diagnostic, Kind};
+use crate::diagnostic::{Diagnostic, Kind, LOST};
 use crate::lifecycle::error::LifecycleError;
 use crate::ssh::command::TooLong;
 use crate::ssh::session::SessionError;
@@ -134,6 +134,12 @@ pub enum TransferError {
         /// What can be done about it.
         hint: Option<String>,
     },
+    /// Some files were not copied; which, has been reported.
+    #[error("{count} of the files could not be copied or removed")]
+    Incomplete {
+        /// How many.
+        count: u64,
+    },
     /// The copy ended on its way.
     #[error(transparent)]
     Stopped(#[from] Stop),
@@ -160,6 +166,14 @@ impl Diagnostic for TransferError {
             Self::Reach(error) => error.kind(),
             Self::TooLong(_) => Kind::Usage,
             _ => Kind::Failed,
+        }
+    }
+
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::Cancelled(code) => *code,
+            Self::Session { source: SessionError::Lost(_), .. } | Self::Stalled { .. } => LOST,
+            error => error.kind().exit_code(),
         }
     }
 

@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::rc::Rc;
 
@@ -73,12 +74,7 @@ impl HostDir {
             Ok(()) => Ok(()),
             Err(Errno::EXIST) => {
                 let dir = self.dir(name)?;
-                let mode = rustix::fs::fstat(&dir)?.st_mode & 0o7777;
-                if mode & 0o700 != 0o700 {
-                    // A descriptor that only names a directory cannot change it; its entry in /proc can.
-                    rustix::fs::chmod(proc_path(&dir), Mode::from_raw_mode(mode | 0o700))?;
-                }
-                Ok(())
+                unlock(&dir).map(|_| ())
             }
             Err(error) => Err(error.into()),
         }
@@ -128,11 +124,15 @@ impl HostDir {
         let (parent, last) = name.split().ok_or(io::ErrorKind::InvalidInput)?;
         let dir = self.dir(&parent)?;
         self.last = None;
-        match rustix::fs::unlinkat(&dir, last, AtFlags::empty()) {
-            Err(Errno::ISDIR | Errno::PERM) => {
-                std::fs::remove_dir_all(Path::new(&proc_path(&dir)).join(last))
+        match remove_in(&dir, last) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                // Files are written into directories that may not be written to; so they are removed from them.
+                let mode = unlock(&dir)?;
+                let removed = unlock_all(&dir, last).and_then(|()| remove_in(&dir, last));
+                rustix::fs::chmod(proc_path(&dir), mode)?;
+                removed
             }
-            other => Ok(other?),
+            other => other,
         }
     }
 }
@@ -171,6 +171,43 @@ impl Drop for NewFile {
             let _ = rustix::fs::unlinkat(&self.dir, temporary, AtFlags::empty());
         }
     }
+}
+
+/// Removes what has this name in a directory.
+fn remove_in(dir: &OwnedFd, name: &OsStr) -> io::Result<()> {
+    match rustix::fs::unlinkat(dir, name, AtFlags::empty()) {
+        Err(Errno::ISDIR | Errno::PERM) => std::fs::remove_dir_all(Path::new(&proc_path(dir)).join(name)),
+        other => Ok(other?),
+    }
+}
+
+/// Lets its owner do everything in a directory, and returns the mode that it had.
+fn unlock(dir: &OwnedFd) -> io::Result<Mode> {
+    let mode = Mode::from_raw_mode(rustix::fs::fstat(dir)?.st_mode & 0o7777);
+    if !mode.contains(Mode::RWXU) {
+        // A descriptor that only names a directory cannot change it; its entry in /proc can.
+        rustix::fs::chmod(proc_path(dir), mode | Mode::RWXU)?;
+    }
+    Ok(mode)
+}
+
+/// Lets its owner do everything in a directory and in all inside it; does nothing to anything else.
+fn unlock_all(parent: &OwnedFd, name: &OsStr) -> io::Result<()> {
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let dir = match rustix::fs::openat(parent, name, flags | OFlags::PATH, Mode::empty()) {
+        Err(Errno::NOTDIR | Errno::LOOP) => return Ok(()),
+        other => other?,
+    };
+    unlock(&dir)?;
+    let readable = rustix::fs::openat(&dir, ".", flags | OFlags::RDONLY, Mode::empty())?;
+    for entry in rustix::fs::Dir::new(readable)? {
+        let entry = entry?;
+        let name = OsStr::from_bytes(entry.file_name().to_bytes());
+        if !matches!(name.as_bytes(), b"." | b"..") {
+            unlock_all(&dir, name)?;
+        }
+    }
+    Ok(())
 }
 
 fn temporary_name() -> io::Result<String> {

@@ -59,6 +59,14 @@ impl HostTarget {
         Extractor::open(&self.dir, self.called.clone(), Arc::clone(watch)).map_err(failed)
     }
 
+    /// Takes a directory away again that was made for what did not come.
+    pub fn take_back(&self) {
+        if self.is_new {
+            // It stays when something of the copy is in it.
+            let _ = std::fs::remove_dir(&self.dir);
+        }
+    }
+
     /// Lists what is in the place of a source of this name.
     pub fn manifest(&self, name: &Name, sums: bool, watch: &Watch) -> Result<Manifest, Stop> {
         let path = match &self.called {

@@ -18,6 +18,15 @@ pub enum Location {
     Stream,
 }
 
+/// What an argument names: one side of a copy, or the same place in each of many VMs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Argument {
+    /// One place.
+    One(Location),
+    /// A place in these VMs; in those that are chosen otherwise where there are none.
+    Many(Vec<VmName>, Place),
+}
+
 /// A path, taken apart at its last component.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -32,32 +41,62 @@ pub struct Place {
     pub last: Option<OsString>,
 }
 
-impl Location {
-    /// Reads an argument. What has a colon before its first slash is in a VM; `./a:b` is a file here.
+impl Argument {
+    /// Reads an argument. What has a colon before its first slash is in a VM, in each of several with commas between
+    /// them, or in each of those chosen otherwise if there is no name; `./a:b` is a file here.
     pub fn parse(arg: &OsStr) -> Result<Self, TransferError> {
         let bytes = arg.as_bytes();
         if bytes == b"-" {
-            return Ok(Self::Stream);
+            return Ok(Self::One(Location::Stream));
         }
         let colon = bytes.iter().position(|byte| *byte == b':' || *byte == b'/');
-        match colon.filter(|at| *at > 0 && bytes.get(*at) == Some(&b':')) {
+        match colon.filter(|at| bytes.get(*at) == Some(&b':')) {
             Some(at) => {
-                let (name, path) = bytes.split_at(at);
-                let name = String::from_utf8_lossy(name);
-                let name: VmName = name.parse().map_err(|error| TransferError::Usage {
-                    message: format!("`{}` is in no VM: {error}", arg.to_string_lossy().escape_debug()),
-                    hint: format!(
-                        "a file here whose name has a colon is `./{}`",
-                        arg.to_string_lossy().escape_debug()
-                    ),
-                })?;
-                Ok(Self::Guest(name, Place::new(path.get(1..).unwrap_or_default(), true)))
+                let (names, path) = bytes.split_at(at);
+                let place = Place::new(path.get(1..).unwrap_or_default(), true);
+                let names = String::from_utf8_lossy(names);
+                let names = names.split(',').filter(|_| at > 0).map(str::parse);
+                let names: Vec<VmName> =
+                    names.collect::<Result<_, _>>().map_err(|error| TransferError::Usage {
+                        message: format!("`{}` is in no VM: {error}", arg.to_string_lossy().escape_debug()),
+                        hint: format!(
+                            "a file here whose name has a colon is `./{}`",
+                            arg.to_string_lossy().escape_debug()
+                        ),
+                    })?;
+                match names.as_slice() {
+                    [name] => Ok(Self::One(Location::Guest(name.clone(), place))),
+                    _ => Ok(Self::Many(names, place)),
+                }
             }
             None if bytes.is_empty() => Err(TransferError::Usage {
                 message: "an empty path names no file".to_owned(),
                 hint: "the current directory is `.`, the home directory of a VM `NAME:`".to_owned(),
             }),
-            None => Ok(Self::Host(Place::new(bytes, false))),
+            None => Ok(Self::One(Location::Host(Place::new(bytes, false)))),
+        }
+    }
+
+    /// Returns what it is for one of many VMs.
+    pub fn of(&self, name: &VmName) -> Location {
+        match self {
+            Self::One(location) => location.clone(),
+            Self::Many(_, place) => Location::Guest(name.clone(), place.clone()),
+        }
+    }
+}
+
+impl Location {
+    /// Returns the directory of this name in it.
+    #[must_use]
+    pub fn inside(&self, name: &VmName) -> Self {
+        let inside = |place: &Place, marked| {
+            Place::new(&[place.path.as_bytes(), b"/", name.as_str().as_bytes(), b"/"].concat(), marked)
+        };
+        match self {
+            Self::Guest(vm, place) => Self::Guest(vm.clone(), inside(place, true)),
+            Self::Host(place) => Self::Host(inside(place, false)),
+            Self::Stream => Self::Stream,
         }
     }
 }
@@ -103,7 +142,27 @@ mod tests {
     use proptest::prelude::*;
 
     fn parse(text: &str) -> Location {
-        Location::parse(OsStr::new(text)).unwrap()
+        match Argument::parse(OsStr::new(text)).unwrap() {
+            Argument::One(location) => location,
+            Argument::Many(names, _) => panic!("{text} is in {names:?}"),
+        }
+    }
+
+    #[test]
+    fn places_in_many() {
+        for (arg, names, path) in
+            [(":a", &[][..], "./a"), ("a,b:", &["a", "b"], "."), ("b,a,b:/c/", &["b", "a", "b"], "/c")]
+        {
+            let Argument::Many(found, place) = Argument::parse(OsStr::new(arg)).unwrap() else {
+                panic!("{arg} is in one place")
+            };
+            assert_eq!(found.iter().map(VmName::as_str).collect::<Vec<_>>(), names);
+            assert_eq!(place.path, path);
+        }
+        let vm: VmName = "vm".parse().unwrap();
+        assert_eq!(parse("logs").inside(&vm), parse("logs/vm/"));
+        assert_eq!(parse("db:").inside(&vm), parse("db:./vm/"));
+        assert_eq!(Argument::parse(OsStr::new("a,b:x")).unwrap().of(&vm), parse("vm:x"));
     }
 
     fn in_guest(text: &str) -> (String, String, Option<String>, bool) {
@@ -134,12 +193,12 @@ mod tests {
 
     #[test]
     fn host_paths() {
-        for arg in ["a", "./a:b", "/a:b", "dir/a:b", ":a", "-rf"] {
+        for arg in ["a", "./a:b", "/a:b", "dir/a:b", "./:a", "-rf", "a,b"] {
             assert!(matches!(parse(arg), Location::Host(_)), "{arg}");
         }
         assert_eq!(parse("-"), Location::Stream);
-        for arg in ["a b:c", "", "-x:y", "a\u{1b}:y"] {
-            assert!(Location::parse(OsStr::new(arg)).is_err(), "{arg}");
+        for arg in ["a b:c", "", "-x:y", "a\u{1b}:y", ",:x", "a,:x", ",a:x"] {
+            assert!(Argument::parse(OsStr::new(arg)).is_err(), "{arg}");
         }
     }
 

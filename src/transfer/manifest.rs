@@ -72,7 +72,7 @@ pub fn parse(list: &[u8], top: &Name) -> Result<Manifest, StreamError> {
         };
         let name = named(below)?;
         if !name.is_top() {
-            let mtime = Time::parse(mtime).ok_or(BAD)?;
+            let mtime = find_time(mtime).ok_or(BAD)?;
             manifest.insert(name, Item { kind, mode: mode & mask, mtime });
         }
     }
@@ -85,6 +85,17 @@ pub fn parse(list: &[u8], top: &Name) -> Result<Manifest, StreamError> {
         }
     }
     Ok(manifest)
+}
+
+/// Reads a time as find writes it: of one before 1970 it puts what has passed since the second before it, counted
+/// upwards, behind that second, counted downwards.
+fn find_time(text: &[u8]) -> Option<Time> {
+    match text.strip_prefix(b"-") {
+        Some(before) if !before.starts_with(b"-") => {
+            Time::parse(before).map(|Time { seconds, nanos }| Time { seconds: -seconds, nanos })
+        }
+        _ => Time::parse(text),
+    }
 }
 
 fn parse_digest(hex: &[u8]) -> Option<[u8; 32]> {
@@ -152,7 +163,7 @@ mod tests {
         list(&[
             [b"d", b"4096", b"1.5", b"755", b"", b""],
             [b"f", b"3", b"2.0", b"1644", b"", b"a\nb"],
-            [b"l", b"1", b"3", b"777", b"to", b"sub/l"],
+            [b"l", b"1", b"-5.2500000000", b"777", b"to", b"sub/l"],
             [b"p", b"0", b"1", b"644", b"", b"fifo"],
         ])
     }
@@ -165,6 +176,8 @@ mod tests {
         assert_eq!(names, [&b"top"[..], b"top/a\nb", b"top/sub/l"]);
         let file = &manifest[&Name::parse(b"top/a\nb").unwrap()];
         assert_eq!((&file.kind, file.mode), (&ItemKind::File(3, None), 0o644));
+        let link = &manifest[&Name::parse(b"top/sub/l").unwrap()];
+        assert_eq!(link.mtime, Time { seconds: -5, nanos: 250_000_000 });
         let sum = [b"00".repeat(32), b" *./a\nb\0".to_vec()].concat();
         let manifest =
             parse(&[example(), list(&[[b"#", b"", b"", b"", b"", b""]]), sum].concat(), &top).unwrap();

@@ -30,11 +30,17 @@ discard() {
   }
 }
 trap discard EXIT
+# Says that it could not be written; 92 where that is because the disk is full.
+unwritten() {
+  free=$(df -P -k -- "$stage" 2>/dev/null | tail -n 1 | sed -E 's/.* ([0-9]+) +[0-9]+% .*/\1/')
+  [ "${free:-1000}" -ge 64 ] || exit 92
+  exit 86
+}
 trap 'exit 143' HUP INT TERM PIPE
 stage=$(mktemp -d -- "$base/.ai-vm-cp.XXXXXXXXXX") || exit 85
 
 if [ "$how" = file ]; then
-  cat >"$stage/t" || exit 86
+  cat >"$stage/t" || unwritten
   [ "$(tail -c 32 -- "$stage/t" | tr -d '\0')" = "$token" ] || exit 87
   truncate -s -32 -- "$stage/t" || exit 86
   mv -fT -- "$stage/t" "$dst" || exit 88
@@ -45,7 +51,7 @@ mkdir -- "$stage/t" || exit 85
 tar -x -p --no-same-owner --delay-directory-restore -C "$stage" -f -
 code=$?
 [ -f "$stage/$token" ] || exit 87
-[ "$code" = 0 ] || exit 86
+[ "$code" = 0 ] || unwritten
 
 move() {
   if [ -d "$1" ] && [ ! -L "$1" ] && [ ! -w "$1" ]; then
@@ -74,6 +80,22 @@ place() {
   fi
 }
 
+# Removes its arguments, of which each has a directory in its name.
+# Not to be expanded here.
+# shellcheck disable=SC2016
+remove_locked='
+  bad=0
+  for name in "$@"; do
+    [ -e "$name" ] || [ -L "$name" ] || continue
+    dir=${name%/*}
+    mode=$(stat -c %a -- "$dir") && chmod u+rwx -- "$dir" || bad=1
+    [ ! -d "$name" ] || [ -L "$name" ] || find "$name" -type d -exec chmod u+rwx "{}" ";"
+    rm -rf -- "$name" || bad=1
+    chmod "$mode" -- "$dir" || bad=1
+  done
+  exit "$bad"
+'
+
 if [ "$how" = into ] && [ ! -d "$dst" ]; then
   move "$stage/t" "$dst" || exit 88
   exit 0
@@ -88,8 +110,10 @@ for from in "$stage/t"/* "$stage/t"/.[!.]* "$stage/t"/..?*; do
 done
 [ "$bad" = 0 ] || exit 88
 if [ -f "$stage/removed" ]; then
-  exec 9<"$stage/removed"
-  { cd -- "$dst" && xargs -0 -r rm -rf -- <&9; } || exit 89
+  exec 8<"$stage/removed" 9<"$stage/removed"
+  cd -- "$dst" || exit 89
+  # What is in a directory that may not be written to needs more; that says what is wrong with the rest.
+  xargs -0 -r rm -rf -- <&8 2>/dev/null || xargs -0 -r sh -c "$remove_locked" sh <&9 || exit 89
   cd - >/dev/null || exit 89
 fi
 exit 0

@@ -11,6 +11,12 @@ const PUSH: &str = include_str!("push.sh");
 const PULL: &str = include_str!("pull.sh");
 const LIST: &str = include_str!("list.sh");
 
+/// The exit code of a script that finds its disk full.
+const NO_SPACE: u8 = 92;
+
+/// What the system says of a disk that is full.
+const FULL: &str = "No space left on device";
+
 /// Which side of a copy is listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
@@ -72,9 +78,9 @@ fn script(text: &str, args: &[&OsStr]) -> Result<Program, TooLong> {
     Ok(Program::Command(RemoteCommand { argv, ..RemoteCommand::default() }.encode()?))
 }
 
-/// Says what an exit code other than 0 of a script means: a message, and a hint.
-pub fn meaning(name: &VmName, code: u8, said: &str) -> (String, Option<String>) {
-    let (message, hint) = match code {
+/// Says what an exit code other than 0 of a script means: a message, and a hint. `to` is where it was to write.
+pub fn meaning(name: &VmName, to: Option<&Place>, code: u8, said: &str) -> (String, Option<String>) {
+    let (reason, hint) = match code {
         80 => ("the home directory there cannot be entered", None),
         81 => ("there is no GNU tar", Some("install the package `tar` there")),
         82 => ("the destination is a directory, so the file that comes from stdin needs a name", None),
@@ -93,12 +99,15 @@ pub fn meaning(name: &VmName, code: u8, said: &str) -> (String, Option<String>) 
         93 => ("there is no GNU find, which comparing needs", Some("install the package `findutils` there")),
         _ => ("the command there failed", None),
     };
-    let hint = if said.contains("No space left on device") {
-        Some("free some space there; nothing was left behind: `ai-vm exec NAME -- df -h`")
-    } else {
-        hint
+    // Tar says only of some writes why they failed, and then of every file.
+    let is_full = code == NO_SPACE || said.contains(FULL);
+    let (reason, hint, said) = match is_full {
+        true => {
+            (FULL, Some("free some space there, nothing was left behind: `ai-vm exec NAME -- df -h`"), "")
+        }
+        false => (reason, hint, said.trim_end()),
     };
-    let said = said.trim_end();
-    let message = if said.is_empty() { message.to_owned() } else { format!("{message}: {said}") };
-    (message, hint.map(|hint| hint.replace("NAME", name.as_str())))
+    let to = to.map(|to| format!("cannot copy to `{}`: ", to.path.to_string_lossy())).unwrap_or_default();
+    let said = if said.is_empty() { String::new() } else { format!(": {said}") };
+    (format!("{to}{reason}{said}"), hint.map(|hint| hint.replace("NAME", name.as_str())))
 }

@@ -1,5 +1,6 @@
 //! Runs one of the scripts in a guest while a thread reads or writes files.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -38,7 +39,7 @@ pub struct Guests<'a> {
     /// Whether one that is stopped is started.
     pub start: bool,
     /// Makes who is told what happens to a VM until it is reached.
-    pub listener: &'a dyn Fn(&VmName) -> Listener,
+    pub listener: &'a (dyn Fn(&VmName) -> Listener + Send + Sync),
     /// Whether the copy is still wanted.
     pub wanted: Wanted,
 }
@@ -58,7 +59,7 @@ pub struct Ended {
 
 impl Wanted {
     /// Listens to signals. To be called in the runtime.
-    pub fn until_signal(watch: std::sync::Arc<Watch>) -> std::io::Result<Self> {
+    pub fn until_signal(watches: Vec<Arc<Watch>>) -> std::io::Result<Self> {
         use crate::ssh::program::Control;
         let mut signals = signals::pass_on(std::sync::Weak::new())?;
         let (sender, receiver) = watch::channel(None);
@@ -69,7 +70,7 @@ impl Wanted {
                     Control::GiveUp(code) => (code, true),
                     Control::Resize { .. } => continue,
                 };
-                watch.cancel();
+                watches.iter().for_each(|watch| watch.cancel());
                 sender.send_replace(Some(state));
             }
         });

@@ -75,8 +75,8 @@ impl Copy<'_> {
         if job.nothing_to_do() {
             return Ok(());
         }
-        let token = token()?;
-        let running = self.guests.begin(name, &remote::push(job.to, job.how(), &token)?).await?;
+        let (to, token) = (job.to, token()?);
+        let running = self.guests.begin(name, &remote::push(to, job.how(), &token)?).await?;
         let flow = Arc::new(Flow::default());
         let (writer, stdin) = bridge::to_guest(Arc::clone(&flow), Arc::clone(&self.watch));
         let (watch, sent_all) = (Arc::clone(&self.watch), Arc::clone(&flow));
@@ -94,7 +94,7 @@ impl Copy<'_> {
             end_stream(encoder, &token, &removals, &sent_all)
         });
         let ended = self.guests.carry(name, running, stdin, Kept::up_to(0), &flow, true).await;
-        pushed(name, ended, joined(sending).await)
+        pushed(name, to, ended, joined(sending).await)
     }
 
     /// Copies out of a guest to this machine.
@@ -130,6 +130,9 @@ impl Copy<'_> {
             let mut extractor = target.open(&watch)?;
             let read = asked.read(&mut Decoder::new(reader, MAX_ENTRIES), &mut extractor, &watch);
             extractor.finish(read.is_ok());
+            if read.is_err() {
+                target.take_back();
+            }
             read
         });
         let ended = self.guests.carry(name, running, list, stdout, &flow, false).await;
@@ -146,11 +149,11 @@ impl Copy<'_> {
         if job.nothing_to_do() {
             return Ok(());
         }
-        let token = token()?;
+        let (to, token) = (job.to, token()?);
         let asked = job.asked();
         let (sender, list) = sending_script(&job)?;
         let sends = self.guests.begin(from, &sender).await?;
-        let takes = self.guests.begin(name, &remote::push(job.to, job.how(), &token)?).await?;
+        let takes = self.guests.begin(name, &remote::push(to, job.how(), &token)?).await?;
         let (from_flow, to_flow) = (Arc::new(Flow::default()), Arc::new(Flow::default()));
         let (stdout, reader) = bridge::from_guest(Arc::clone(&from_flow), Arc::clone(&self.watch));
         // Bytes are counted once.
@@ -171,9 +174,9 @@ impl Copy<'_> {
         );
         match joined(relaying).await {
             // Who takes no more has said why.
-            Err(Stop::Closed) => pushed(name, taken, Err(Stop::Closed)),
+            Err(Stop::Closed) => pushed(name, to, taken, Err(Stop::Closed)),
             Ok(()) => {
-                pushed(name, taken, Ok(()))?;
+                pushed(name, to, taken, Ok(()))?;
                 self.pulled(from, sent, Ok(()))
             }
             Err(stop) => self.pulled(from, sent, Err(stop)),
@@ -218,7 +221,7 @@ impl Copy<'_> {
         // Somebody may still be asked to type; that is not waited for.
         let is_over = ended.as_ref().is_ok_and(|ended| ended.code == 0) || sending.is_finished();
         let sent = if is_over { joined(sending).await } else { Err(Stop::Closed) };
-        pushed(name, ended, sent)
+        pushed(name, to, ended, sent)
     }
 
     /// Lists what a guest has.
@@ -251,7 +254,7 @@ impl Copy<'_> {
         match ended.code {
             0 => {}
             1 => ended.said.lines().for_each(|line| self.watch.problem(format!("{vm}: {line}"))),
-            code => return Err(refused(vm, code, &ended.said)),
+            code => return Err(refused(vm, None, code, &ended.said)),
         }
         manifest::parse(&list, top).map_err(stopped)
     }
@@ -267,7 +270,7 @@ impl Copy<'_> {
             (Err(error @ TransferError::Cancelled(_)), _) => Err(error),
             (Err(error), Ok(()) | Err(Stop::Stream(StreamError::Cut) | Stop::Closed)) => Err(error),
             (Ok(Ended { code, said }), Err(Stop::Stream(StreamError::Cut))) if code != 0 => {
-                Err(refused(name, code, &said))
+                Err(refused(name, None, code, &said))
             }
             (_, Err(stop)) => Err(stop.into()),
             (Ok(Ended { code, said }), Ok(())) => {
@@ -288,18 +291,19 @@ impl Copy<'_> {
 /// Says what the end of a guest's taking means.
 fn pushed(
     name: &VmName,
+    to: &Place,
     ended: Result<Ended, TransferError>,
     sent: Result<(), Stop>,
 ) -> Result<(), TransferError> {
     match (ended?, sent) {
         (_, Err(stop @ (Stop::Read { .. } | Stop::Stream(_)))) => Err(stop.into()),
         (Ended { code: 0, .. }, sent) => Ok(sent?),
-        (Ended { code, said }, _) => Err(refused(name, code, &said)),
+        (Ended { code, said }, _) => Err(refused(name, Some(to), code, &said)),
     }
 }
 
-fn refused(name: &VmName, code: u8, said: &str) -> TransferError {
-    let (message, hint) = remote::meaning(name, code, said);
+fn refused(name: &VmName, to: Option<&Place>, code: u8, said: &str) -> TransferError {
+    let (message, hint) = remote::meaning(name, to, code, said);
     TransferError::Guest { name: name.clone(), message, hint }
 }
 

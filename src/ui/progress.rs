@@ -21,6 +21,11 @@ pub struct Meter {
     terminal: Terminal,
 }
 
+/// Shows a number of bytes as the line of a copy does.
+pub fn size(bytes: u64) -> impl std::fmt::Display {
+    indicatif::HumanBytes(bytes)
+}
+
 impl Meter {
     /// Says how many bytes have passed.
     pub fn set(&self, bytes: u64) {
@@ -60,6 +65,14 @@ impl Progress {
     /// Shows a live display where stderr is a terminal.
     pub fn new(terminal: Terminal) -> Self {
         Self { live: terminal.stderr.then(MultiProgress::new), terminal }
+    }
+
+    /// Writes to the terminal where the live display is not.
+    pub fn beside(&self, write: impl FnOnce(&Terminal)) {
+        match &self.live {
+            Some(live) => live.suspend(|| write(&self.terminal)),
+            None => write(&self.terminal),
+        }
     }
 
     /// Adds a line for a copy, which shows with its first byte. There is none when it is to be quiet.

@@ -13,27 +13,27 @@ use sha2::Digest;
 use crate::home::{Ran, finish};
 use crate::sshd::Guest;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What is in the home directory that the server gives is "in the VM": `guest/` of the test's directory.
-fn cp(guest: &Guest, args: &[&str]) -> Ran {
+pub fn cp(guest: &Guest, args: &[&str]) -> Ran {
     finish(command(guest, args), PATIENCE)
 }
 
-fn command(guest: &Guest, args: &[&str]) -> Command {
+pub fn command(guest: &Guest, args: &[&str]) -> Command {
     let mut command = guest.home.command(&[&["cp"], args].concat());
     command.current_dir(guest.home.dir().join("host"));
     command
 }
 
-fn ok(guest: &Guest, args: &[&str]) -> Ran {
+pub fn ok(guest: &Guest, args: &[&str]) -> Ran {
     let ran = cp(guest, args);
     assert_eq!((ran.code, ran.err.as_str()), (0, ""), "ai-vm cp {args:?}");
     ran
 }
 
 /// A server, a directory `host` here and a directory `there` that is reached as `vm:there`.
-fn serve() -> (Guest, PathBuf, PathBuf) {
+pub fn serve() -> (Guest, PathBuf, PathBuf) {
     let guest = Guest::serve("");
     let (host, there) = (guest.home.dir().join("host"), guest.home.dir().join("there"));
     fs::create_dir(&host).unwrap();
@@ -42,7 +42,7 @@ fn serve() -> (Guest, PathBuf, PathBuf) {
 }
 
 /// Everything about a tree that a copy keeps: name, kind and mode, time, and content or target.
-fn snapshot(top: &Path) -> Vec<String> {
+pub fn snapshot(top: &Path) -> Vec<String> {
     fn add(path: &Path, top: &Path, all: &mut Vec<String>) {
         let found = path.symlink_metadata().unwrap();
         let content = if found.is_dir() {
@@ -68,10 +68,16 @@ fn snapshot(top: &Path) -> Vec<String> {
 }
 
 /// Names in a directory, sorted.
-fn names(dir: &Path) -> Vec<OsString> {
+pub fn names(dir: &Path) -> Vec<OsString> {
     let mut names: Vec<_> = fs::read_dir(dir).unwrap().map(|one| one.unwrap().file_name()).collect();
     names.sort();
     names
+}
+
+/// Says that a test did nothing, and why.
+#[expect(clippy::print_stderr, reason = "whoever reads the output of the tests is to see it")]
+pub fn not_tested(why: &str) {
+    eprintln!("not tested: {why}");
 }
 
 fn touch(path: &Path, when: &str) {
@@ -80,7 +86,7 @@ fn touch(path: &Path, when: &str) {
 }
 
 /// A tree with all that is hard to copy.
-fn wild_tree(top: &Path) {
+pub fn wild_tree(top: &Path) {
     fs::create_dir_all(top.join("sub/deep")).unwrap();
     fs::write(top.join("plain"), "plain").unwrap();
     fs::write(top.join("empty"), "").unwrap();

@@ -8,24 +8,35 @@ use crate::home::{Home, Ran, finish, wait};
 use crate::processes;
 use crate::sshd::{Server, whoami};
 
-/// A home with the machines `a`, `b` and `c`, all of them one real server.
+/// A home with the machines `a`, `b` and `c`.
 pub struct Fleet {
     pub home: Home,
-    _server: Server,
+    _servers: Vec<Server>,
 }
 
 impl Fleet {
+    /// All of them are one real server.
     pub fn new() -> Self {
         let home = Home::new();
-        let (host, key) = (home.dir().join("host"), home.dir().join("key"));
-        for file in [&host, &key] {
-            keygen(file);
-        }
-        let port = portpicker::pick_unused_port().unwrap();
-        let server = Server::start(home.dir(), port, &host, &home.dir().join("key.pub"), "");
-        let fleet = Self { home, _server: server };
-        for name in ["a", "b", "c"] {
-            fleet.adopt(name, port, &[]);
+        let server = serve(&home, home.dir());
+        Self::of(home, vec![server], |_| 0)
+    }
+
+    /// Each is a server with a home directory of its own, which is called like it.
+    pub fn apart() -> Self {
+        let home = Home::new();
+        let servers = ["a", "b", "c"].map(|name| {
+            std::fs::create_dir(home.dir().join(name)).unwrap();
+            serve(&home, &home.dir().join(name))
+        });
+        Self::of(home, servers.into(), |at| at)
+    }
+
+    fn of(home: Home, servers: Vec<(u16, Server)>, which: impl Fn(usize) -> usize) -> Self {
+        let (ports, servers): (Vec<u16>, Vec<Server>) = servers.into_iter().unzip();
+        let fleet = Self { home, _servers: servers };
+        for (at, name) in ["a", "b", "c"].into_iter().enumerate() {
+            fleet.adopt(name, ports[which(at)], &[]);
         }
         fleet
     }
@@ -41,6 +52,16 @@ impl Fleet {
     fn exec(&self, args: &[&str]) -> Ran {
         self.home.run(&[&["exec"], args].concat())
     }
+}
+
+/// Starts a server; all of a home have the same keys.
+fn serve(home: &Home, dir: &Path) -> (u16, Server) {
+    let (host, key) = (home.dir().join("host"), home.dir().join("key"));
+    for file in [&host, &key].into_iter().filter(|file| !file.exists()) {
+        keygen(file);
+    }
+    let port = portpicker::pick_unused_port().unwrap();
+    (port, Server::start(dir, port, &host, &home.dir().join("key.pub"), ""))
 }
 
 fn keygen(file: &Path) {

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use crate::copying;
 use crate::forwards::forwards_both_ways;
 use crate::home::{Home, Ran, finish, wait};
 use crate::processes;
@@ -44,11 +45,12 @@ fn the_life_of_a_debian_guest() {
 
 type Part = (&'static str, fn(&Home));
 
-const PARTS: [Part; 17] = [
+const PARTS: &[Part] = &[
     ("is what was asked for", is_what_was_asked_for),
     ("has what agents need", has_what_agents_need),
     ("every exit code arrives", every_exit_code_arrives),
     ("ten megabytes pass unchanged", ten_megabytes_pass_unchanged),
+    ("a tree goes in and out", copying::a_tree_goes_in_and_out),
     ("argv arrives through every login shell", argv_arrives_through_every_login_shell),
     ("users and directories", users_and_directories),
     ("signals are passed on", signals_are_passed_on),

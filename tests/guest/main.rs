@@ -13,6 +13,7 @@ mod processes;
 mod pty;
 
 mod brought_image;
+mod copying;
 mod debian;
 mod forwards;
 mod killed_build;

@@ -140,6 +140,18 @@ impl Server {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
+    /// Kills the processes that serve connections, and not the commands that run on them.
+    pub fn break_connections(&self) {
+        let is_session = |pid: &u32| {
+            let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+            name.starts_with("sshd")
+        };
+        for pid in descendants(self.child.id()).into_iter().filter(is_session) {
+            let _ =
+                Command::new("kill").args(["-s", "KILL", &pid.to_string()]).stderr(Stdio::null()).status();
+        }
+    }
+
     /// Sends a signal to it and to everything that it has started, parents first: no process may live to tell of its
     /// child's end.
     pub fn signal(&self, name: &str) {

@@ -6,15 +6,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::cli::commands::cp_many;
 use crate::cli::commands::exec::ReachArgs;
 use crate::cli::context::Context;
+use crate::cli::each::{EachArgs, is_about};
 use crate::cli::failure::{Failure, RuntimeError, UsageError};
-use crate::fleet::outcome::LOST;
+use crate::cli::targets::Group;
 use crate::lifecycle::event::Listener;
-use crate::ssh::session::SessionError;
 use crate::transfer::copy::{Copy, Ends, Request};
 use crate::transfer::error::{Stop, TransferError};
-use crate::transfer::location::Location;
+use crate::transfer::location::{Argument, Location};
 use crate::transfer::plan::Options;
 use crate::transfer::session::{Guests, Wanted};
 use crate::transfer::watch::{Report, Watch};
@@ -36,15 +37,18 @@ const REFRESH: Duration = Duration::from_millis(100);
     ai-vm cp -r web:/var/log/nginx logs/       out of the VM\n  \
     ai-vm cp -ru --delete src/. web:work       keep a directory like this one\n  \
     ai-vm cp web:a.tar db:                     from one VM to another\n  \
-    pg_dump x | ai-vm cp - db:x.sql; ai-vm cp db:x.sql - | wc -l\n\n\
+    pg_dump x | ai-vm cp - db:x.sql; ai-vm cp db:x.sql - | wc -l\n  \
+    ai-vm cp app.conf web,db:/etc/app/         into several\n  \
+    ai-vm cp -ru -l team=red src/. :work       into each VM with this label; with --all into every one\n  \
+    ai-vm cp --all :/var/log/app.log logs/     out of each, as logs/NAME/app.log\n\n\
     As cp does it: into DST if that is a directory, ends in `/`, or there are several sources, otherwise to that \
     name. A source that ends in `.` stands for what is inside it. Without -r a link is copied as its file, with -r as a \
     link. Modes and times are kept, owners and hard links are not. A file appears whole or not at all, and a link in \
     its place is replaced.\n\n\
     Exit codes: 0 all was copied, 1 something was not, 2 usage, 3 no such VM or file, 255 the connection was lost.")]
 pub struct Args {
-    /// What to copy, and last where to: NAME:PATH in a VM, a path here (`./a:b` if its name has a colon), or `-` for
-    /// stdin and stdout
+    /// What to copy, and last where to: NAME:PATH in a VM, NAME,NAME:PATH in several, :PATH in those of `--all` and `-l`,
+    /// a path here (`./a:b` if its name has a colon), or `-` for stdin and stdout
     #[arg(required = true, num_args = 2.., value_name = "PATH")]
     paths: Vec<OsString>,
     /// Copy directories with what is in them
@@ -61,19 +65,37 @@ pub struct Args {
     delete: bool,
     /// Show no progress
     #[arg(short, long)]
-    quiet: bool,
+    pub(super) quiet: bool,
     #[command(flatten)]
-    reach: ReachArgs,
+    pub(super) group: Group,
+    #[command(flatten)]
+    pub(super) reach: ReachArgs,
+    // Last, because its heading goes on.
+    #[command(flatten)]
+    pub(super) each: EachArgs,
 }
 
 /// Copies.
 pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
-    let request = request(args)?;
+    let arguments = args.paths.iter().map(|path| Argument::parse(path));
+    let arguments = arguments.collect::<Result<Vec<_>, _>>()?;
+    match cp_many::names(ctx, args, &arguments)? {
+        Some(names) => cp_many::run(ctx, args, &arguments, &names),
+        None => one(ctx, args, arguments),
+    }
+}
+
+fn one(ctx: &Context, args: &Args, arguments: Vec<Argument>) -> Result<u8, Failure> {
+    let locations = arguments.into_iter().filter_map(|argument| match argument {
+        Argument::One(location) => Some(location),
+        Argument::Many(..) => None,
+    });
+    let request = request(args, locations.collect())?;
     let meter = ctx.meter(args.quiet);
-    let watch = Arc::new(Watch::new(teller(meter.clone())));
+    let watch = Arc::new(Watch::new(teller(meter.clone(), None)));
     let listener = |name: &VmName| -> Listener { ctx.listener(name.as_str()) };
     let copied = ctx.block_on(async {
-        let wanted = Wanted::until_signal(Arc::clone(&watch)).map_err(RuntimeError)?;
+        let wanted = Wanted::until_signal(vec![Arc::clone(&watch)]).map_err(RuntimeError)?;
         let guests = Guests {
             engine: &ctx.engine,
             route: args.reach.route(),
@@ -82,10 +104,9 @@ pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
             wanted,
         };
         let copy = Copy { guests, watch: Arc::clone(&watch) };
-        let ends = Ends { stdin: Box::new(io::stdin()), stdout: Box::new(io::stdout()) };
         tokio::select! {
-            copied = copy.run(&request, ends) => copied.map_err(failure),
-            never = show(&meter, &watch) => match never {},
+            copied = copy.run(&request, standard_streams()) => copied.map_err(failure),
+            never = show(&meter, || watch.moved()) => match never {},
         }
     });
     meter.clear();
@@ -93,9 +114,13 @@ pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
     Ok(u8::from(watch.problems() > 0))
 }
 
-fn request(args: &Args) -> Result<Request, Failure> {
-    let parsed = args.paths.iter().map(|path| Location::parse(path).map_err(Failure::from));
-    let mut sources = parsed.collect::<Result<Vec<_>, _>>()?;
+/// The streams that `-` stands for.
+pub(super) fn standard_streams() -> Ends {
+    Ends { stdin: Box::new(io::stdin()), stdout: Box::new(io::stdout()) }
+}
+
+/// Returns what is to be copied: the last one is where to.
+pub(super) fn request(args: &Args, mut sources: Vec<Location>) -> Result<Request, Failure> {
     let compares = args.update || args.checksum || args.delete;
     if compares && sources.contains(&Location::Stream) {
         let message = "`-` has nothing that could be compared".to_owned();
@@ -109,9 +134,9 @@ fn request(args: &Args) -> Result<Request, Failure> {
 }
 
 /// Shows the progress for as long as it is polled.
-async fn show(meter: &Meter, watch: &Watch) -> std::convert::Infallible {
+pub(super) async fn show(meter: &Meter, moved: impl Fn() -> u64) -> std::convert::Infallible {
     loop {
-        meter.set(watch.moved());
+        meter.set(moved());
         tokio::time::sleep(REFRESH).await;
     }
 }
@@ -122,24 +147,23 @@ fn failure(error: TransferError) -> Failure {
         TransferError::Stopped(Stop::Write { source, .. }) if source.kind() == io::ErrorKind::BrokenPipe => {
             Failure::stdout(source)
         }
-        TransferError::Session { source: SessionError::Lost(_), .. } | TransferError::Stalled { .. } => {
-            Failure::with_code(error, LOST)
-        }
         error => error.into(),
     }
 }
 
-/// Returns what tells about single files.
-fn teller(meter: Meter) -> impl Fn(Report) + Send + Sync + 'static {
+/// Returns what tells about single files; of which VM, where there are several.
+pub(super) fn teller(meter: Meter, about: Option<VmName>) -> impl Fn(Report) + Send + Sync + 'static {
     let told = AtomicU64::new(0);
     move |report| {
-        let text = match report {
-            Report::Problem(text) => format!("error: {text}"),
-            Report::Skipped(text) => format!("warning: {text}"),
+        let (sort, text) = match report {
+            Report::Problem(text) => ("error", text),
+            Report::Skipped(text) => ("warning", text),
         };
+        let name = about.as_ref().filter(|name| !is_about(&text, name));
+        let name = name.map(|name| format!("{name}: ")).unwrap_or_default();
         match told.fetch_add(1, Ordering::Relaxed) {
-            count if count < MAX_TOLD => meter.note(&text),
-            MAX_TOLD => meter.note("more such files are not shown"),
+            count if count < MAX_TOLD => meter.note(&format!("{sort}: {name}{text}")),
+            MAX_TOLD => meter.note(&format!("{name}more such files are not shown")),
             _ => {}
         }
     }

@@ -10,7 +10,7 @@ use crate::cli::commands::exec::Lost;
 use crate::cli::context::Context;
 use crate::cli::failure::{Failure, UsageError};
 use crate::cli::values::{duration, value};
-use crate::fleet::outcome::LOST;
+use crate::diagnostic::LOST;
 use crate::host::files::failed;
 use crate::lifecycle::error::LifecycleError;
 use crate::lifecycle::forward::{self, Forwards};

@@ -1,8 +1,10 @@
 //! One file a verb: its arguments and what it does.
 
 pub mod adopt;
+pub mod complete;
 pub mod config;
 pub mod cp;
+mod cp_many;
 pub mod create;
 pub mod doctor;
 pub mod exec;
@@ -50,6 +52,7 @@ pub fn run(command: Command, terminal: Terminal) -> Result<u8, Failure> {
         Command::Info(args) => info::run(&ctx, &args),
         Command::Exec(args) => exec::run(&ctx, args),
         Command::Forward(args) => forward::run(&ctx, args),
+        Command::CompletePlace(args) => complete::run(&ctx, &args),
         Command::Cp(args) => cp::run(&ctx, &args),
         Command::Shell(args) => shell::run(&ctx, args),
         Command::Logs(args) => logs::run(&ctx, &args),

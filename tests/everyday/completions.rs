@@ -1,0 +1,134 @@
+//! What shells put in for places of `cp`: names of VMs and files in them, never more than a part of one word.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use crate::fleet::Fleet;
+use crate::home::{Ran, finish};
+use crate::pty::Pty;
+
+/// A home with the VMs `a`, `b` and `c`, all with the same files, and a directory with `ai-vm` for `PATH`.
+fn serve() -> (Fleet, PathBuf) {
+    let fleet = Fleet::new();
+    let bin = fleet.home.dir().join("bin");
+    fs::create_dir(&bin).unwrap();
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_ai-vm"), bin.join("ai-vm")).unwrap();
+    let there = fleet.home.dir().join("there");
+    fs::create_dir_all(there.join("sub")).unwrap();
+    for name in ["two words", "$(touch pwned)", "colon:s", "line\nend", "bell\u{7}"] {
+        fs::write(there.join(name), "").unwrap();
+    }
+    fs::create_dir(fleet.home.dir().join("here")).unwrap();
+    fs::write(fleet.home.dir().join("here/local file"), "").unwrap();
+    (fleet, bin)
+}
+
+/// A command with the environment that a shell needs to find `ai-vm`.
+fn shell(fleet: &Fleet, bin: &Path, program: &str, args: &[&str]) -> Command {
+    let mut command = Command::new(program);
+    command.args(args);
+    for (name, value) in fleet.home.command(&[]).get_envs() {
+        value.map(|value| command.env(name, value));
+    }
+    let path = std::env::var("PATH").unwrap();
+    command.env("PATH", format!("{}:{path}", bin.display()));
+    command
+}
+
+fn script(name: &str) -> String {
+    format!("{}/completions/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+fn completed(fleet: &Fleet, typed: &str) -> Ran {
+    fleet.home.ok(&["complete-place", "--", typed])
+}
+
+#[test]
+fn what_can_be_typed_on() {
+    let (fleet, _bin) = serve();
+    for (typed, expected) in [
+        ("", "a:\nb:\nc:\n"),
+        ("b", "b:\n"),
+        ("a,", "a,a:\na,b:\na,c:\n"),
+        ("x", ""),
+        ("./b", ""),
+        ("a:th", "a:there/\n"),
+        ("a,b:there/s", "a,b:there/sub/\n"),
+        ("a:there/", "a:there/$(touch pwned)\na:there/colon:s\na:there/sub/\na:there/two words\n"),
+        ("a:there/none", ""),
+        ("nobody:", ""),
+        (":there", ""),
+        ("-x:", ""),
+        ("a:/et", "a:/etc/\n"),
+    ] {
+        assert_eq!(completed(&fleet, typed).out, expected, "{typed}");
+    }
+    // One that says nothing is not waited for long, and what is wrong with it is not said on a line that is being typed.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    fleet.adopt("dead", listener.local_addr().unwrap().port(), &["--no-check"]);
+    let ran = completed(&fleet, "dead:x");
+    assert_eq!((ran.out.as_str(), ran.err.as_str()), ("", ""));
+}
+
+/// Types into a shell, and looks what a command would get.
+fn type_in(fleet: &Fleet, mut pty: Pty, set_up: &str) {
+    let here = fleet.home.dir().join("here").display().to_string();
+    // What is echoed is not what is waited for.
+    pty.type_keys(&format!(
+        "cd '{here}'; {set_up}; show() {{ printf '<%s>' \"$@\"; echo; }}; echo set''-up\r"
+    ));
+    pty.expect("set-up");
+    for (keys, arguments) in [
+        ("cp a:the\ttw\t .\r", "<cp><a:there/two words><.>"),
+        ("cp loc\tb:there/su\tx\r", "<cp><local file><b:there/sub/x>"),
+        ("cp a:there/col\t c:\r", "<cp><a:there/colon:s><c:>"),
+    ] {
+        pty.type_keys(&format!("show {keys}"));
+        pty.expect(arguments);
+    }
+    // The only file that begins so; it is a word, and not a command.
+    fs::remove_file(fleet.home.dir().join("there/two words")).unwrap();
+    fs::remove_file(fleet.home.dir().join("there/colon:s")).unwrap();
+    fs::remove_dir(fleet.home.dir().join("there/sub")).unwrap();
+    pty.type_keys("show cp a:there/\t .\r");
+    pty.expect("<cp><a:there/$(touch pwned)><.>");
+    pty.type_keys("exit\r");
+    assert_eq!(pty.exit_code(), 0, "{}", pty.screen());
+    assert!(!fleet.home.dir().join("here/pwned").exists());
+}
+
+#[test]
+fn bash_puts_it_in() {
+    let (fleet, bin) = serve();
+    let pty = Pty::run(&shell(&fleet, &bin, "bash", &["--norc", "--noprofile", "-i"]));
+    type_in(&fleet, pty, &format!("source '{}'; complete -o default -F _ai_vm show", script("ai-vm.bash")));
+}
+
+#[test]
+fn zsh_puts_it_in() {
+    let (fleet, bin) = serve();
+    let pty = Pty::run(&shell(&fleet, &bin, "zsh", &["-f", "-i"]));
+    let functions = script("");
+    type_in(
+        &fleet,
+        pty,
+        &format!("fpath=('{functions}' $fpath); autoload -U compinit; compinit -u -D; compdef _ai-vm show"),
+    );
+}
+
+#[test]
+fn fish_knows_what_there_is() {
+    let (fleet, bin) = serve();
+    let complete = |line: &str| {
+        let script = format!("source '{}'; complete -C '{line}'", script("ai-vm.fish"));
+        let ran =
+            finish(shell(&fleet, &bin, "fish", &["--no-config", "-c", &script]), Duration::from_secs(60));
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        ran.out
+    };
+    assert!(complete("ai-vm cp ").contains("b:\n"));
+    assert_eq!(complete("ai-vm cp a:there/s"), "a:there/sub/\n");
+}
