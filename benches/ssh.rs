@@ -12,15 +12,17 @@
 #[expect(dead_code, reason = "shared with the tests")]
 #[path = "../tests/support/home.rs"]
 mod home;
+#[expect(dead_code, reason = "shared with other benchmarks")]
 #[path = "bench/measure.rs"]
 mod measure;
+#[expect(dead_code, reason = "shared with other benchmarks")]
 #[path = "bench/openssh.rs"]
 mod openssh;
 #[expect(dead_code, reason = "shared with the tests")]
 #[path = "../tests/support/sshd.rs"]
 mod sshd;
 
-use measure::{compare, installed};
+use measure::{Contender, compare, installed};
 use openssh::Bench;
 
 const ONE_ROUNDS: usize = 40;
@@ -36,36 +38,26 @@ fn main() {
 }
 
 fn one(bench: &Bench) {
-    let cold = bench.ai_vm(&["exec", "--no-mux", "vm-0", "--", "true"]);
-    compare(
-        "cold",
-        ONE_ROUNDS,
-        ("ai-vm exec --no-mux", cold, None),
-        ("ssh", bench.ssh(false, "true")),
-        "0.42x",
-    );
-    let warm = bench.ai_vm(&["exec", "vm-0", "--", "true"]);
-    let master = bench.ssh(true, "true");
-    compare("warm", ONE_ROUNDS, ("ai-vm exec", warm, Some(bench)), ("ssh, ControlMaster", master), "0.42x");
+    let cold =
+        Contender::new("ai-vm exec --no-mux", bench.ai_vm(&["exec", "--no-mux", "vm-0", "--", "true"]));
+    compare("cold", ONE_ROUNDS, &cold, &Contender::new("ssh", bench.ssh(false, "true")), "0.42x");
+    let warm = Contender::new("ai-vm exec", bench.ai_vm(&["exec", "vm-0", "--", "true"])).with(Some(bench));
+    let master = Contender::new("ssh, ControlMaster", bench.ssh(true, "true"));
+    compare("warm", ONE_ROUNDS, &warm, &master, "0.42x");
 }
 
 fn fleet(bench: &Bench) {
-    let cold = || bench.ai_vm(&["exec", "--no-mux", "--all", "--", "hostname"]);
-    let warm = || bench.ai_vm(&["exec", "--all", "--", "hostname"]);
+    let run = |args: &[&str]| bench.ai_vm(&[args, &["--all", "--", "hostname"]].concat());
+    let cold = Contender::new("ai-vm exec --no-mux", run(&["exec", "--no-mux"]));
+    let warm = Contender::new("ai-vm exec", run(&["exec"])).with(Some(bench));
     if installed("parallel-ssh") {
-        let pssh = || bench.pssh("hostname");
-        compare("cold", FLEET_ROUNDS, ("ai-vm exec --no-mux", cold(), None), ("pssh", pssh()), "0.65x");
-        compare("warm", FLEET_ROUNDS, ("ai-vm exec", warm(), Some(bench)), ("pssh", pssh()), "0.12x");
+        let pssh = Contender::new("pssh", bench.pssh("hostname"));
+        compare("cold", FLEET_ROUNDS, &cold, &pssh, "0.65x");
+        compare("warm", FLEET_ROUNDS, &warm, &pssh, "0.12x");
     }
     if installed("clush") {
-        let clush = || bench.clush("hostname");
-        compare("cold", FLEET_ROUNDS, ("ai-vm exec --no-mux", cold(), None), ("clush", clush()), "-");
-        compare("warm", FLEET_ROUNDS, ("ai-vm exec", warm(), Some(bench)), ("clush", clush()), "-");
-    }
-}
-
-impl measure::Background for Bench {
-    fn cpu(&self) -> std::time::Duration {
-        self.holder_cpu()
+        let clush = Contender::new("clush", bench.clush("hostname"));
+        compare("cold", FLEET_ROUNDS, &cold, &clush, "-");
+        compare("warm", FLEET_ROUNDS, &warm, &clush, "-");
     }
 }
