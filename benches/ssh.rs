@@ -12,6 +12,7 @@
 #[expect(dead_code, reason = "shared with the tests")]
 #[path = "../tests/support/home.rs"]
 mod home;
+#[expect(dead_code, reason = "shared with the other benchmarks")]
 #[path = "bench/measure.rs"]
 mod measure;
 #[expect(dead_code, reason = "shared with the other benchmarks")]
@@ -38,7 +39,7 @@ fn main() {
 }
 
 fn one(bench: &Bench) {
-    let ssh = |name, warm| Contender { name, command: bench.ssh(warm, "true"), background: None, goal: "-" };
+    let ssh = |name, warm| Contender::new(name, bench.ssh(warm, "true"));
     let [cold, warm] = ours(bench, &["vm-0", "--", "true"], ["0.42x", "0.42x"]);
     compare("cold", ONE_ROUNDS, Runs::Short, &[cold], &ssh("ssh", false));
     compare("warm", ONE_ROUNDS, Runs::Short, &[warm], &ssh("ssh, ControlMaster", true));
@@ -51,14 +52,8 @@ fn fleet(bench: &Bench) {
         ("clush", bench.clush("hostname"), ["-", "-"]),
     ];
     for (name, command, goals) in others.into_iter().filter(|(name, ..)| installed(name)) {
-        let theirs = Contender { name, command, background: None, goal: "-" };
-        compare(
-            "fleet",
-            FLEET_ROUNDS,
-            Runs::Long,
-            &ours(bench, &["--all", "--", "hostname"], goals),
-            &theirs,
-        );
+        let ours = ours(bench, &["--all", "--", "hostname"], goals);
+        compare("fleet", FLEET_ROUNDS, Runs::Long, &ours, &Contender::new(name, command));
     }
 }
 
@@ -67,13 +62,7 @@ fn ours<'a>(bench: &'a Bench, args: &[&str], goals: [&'static str; 2]) -> [Conte
     let cold = bench.ai_vm(&[&["exec", "--no-mux"], args].concat());
     let warm = bench.ai_vm(&[&["exec"], args].concat());
     [
-        Contender { name: "ai-vm exec --no-mux", command: cold, background: None, goal: goals[0] },
-        Contender { name: "ai-vm exec", command: warm, background: Some(bench), goal: goals[1] },
+        Contender::new("ai-vm exec --no-mux", cold).aiming_at(goals[0]),
+        Contender::new("ai-vm exec", warm).with(Some(bench)).aiming_at(goals[1]),
     ]
-}
-
-impl measure::Background for Bench {
-    fn cpu(&self) -> std::time::Duration {
-        self.holder_cpu()
-    }
 }

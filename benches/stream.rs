@@ -12,6 +12,9 @@
 #[expect(dead_code, reason = "shared with the tests")]
 #[path = "../tests/support/home.rs"]
 mod home;
+#[expect(dead_code, reason = "shared with the other benchmarks")]
+#[path = "bench/measure.rs"]
+mod measure;
 #[expect(dead_code, reason = "shared with the tests")]
 #[path = "../tests/support/memory.rs"]
 mod memory;
@@ -25,6 +28,7 @@ mod sshd;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Instant;
 
+use measure::Background;
 use memory::Watch;
 use openssh::Bench;
 
@@ -59,7 +63,7 @@ fn main() {
         let little = peak_of(way("true"));
         let (sent, send_peak) = send(way("sha256sum"), &source, &right);
         let (received, receive_peak) = receive(way(&source), &right);
-        let holder = bench.holder_peak().unwrap_or(0);
+        let holder = bench.peak();
         let theirs = *floor.get_or_insert((sent, received));
         let rate = |seconds: f64| gib as f64 * 1024.0 / seconds;
         let growth = send_peak.max(receive_peak).max(holder).saturating_sub(little);

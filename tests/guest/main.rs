@@ -9,6 +9,7 @@ mod forwarding;
 mod home;
 #[path = "../support/processes.rs"]
 mod processes;
+#[expect(dead_code, reason = "shared with the benchmarks")]
 #[path = "../support/pty.rs"]
 mod pty;
 
