@@ -109,6 +109,16 @@ pub struct Entry {
     pub mtime: Time,
 }
 
+impl Entry {
+    /// Returns how many bytes its content has, holes included; none of a directory or a link.
+    pub const fn content(&self) -> u64 {
+        match &self.kind {
+            Kind::File(content) => content.size,
+            Kind::Dir | Kind::Symlink(_) => 0,
+        }
+    }
+}
+
 /// Which bits of a file's mode are kept, and of a directory's.
 pub const FILE_MODE: u32 = 0o777;
 /// The same for a directory: others' files in a sticky directory are safe only as long as it is one.

@@ -73,7 +73,7 @@ impl Asked {
                 return Err(StreamError::Unasked { name: entry.name.to_string() }.into());
             }
             to.put(&entry, &mut decoder.data())?;
-            watch.file();
+            watch.file(entry.content());
         }
         decoder.drain()?;
         match missing.first() {
@@ -125,9 +125,12 @@ impl Extractor {
     /// Removes files, and directories with everything in them.
     pub fn remove(mut self, names: &[Name]) {
         for name in names {
-            if let Err(error) = self.into.remove(name) {
-                let path = self.shown(name);
-                self.watch.problem(format!("cannot remove `{}`: {error}", path.display()));
+            match self.into.remove(name) {
+                Ok(()) => self.watch.remove(1),
+                Err(error) => {
+                    let path = self.shown(name);
+                    self.watch.problem(format!("cannot remove `{}`: {error}", path.display()));
+                }
             }
         }
     }

@@ -131,7 +131,7 @@ impl Walk<'_> {
             return Err(Stop::Closed);
         }
         to.put(entry, data)?;
-        self.watch.file();
+        self.watch.file(entry.content());
         Ok(())
     }
 

@@ -15,6 +15,8 @@ pub enum Report {
 pub struct Watch {
     moved: AtomicU64,
     files: AtomicU64,
+    content: AtomicU64,
+    removed: AtomicU64,
     problems: AtomicU64,
     cancelled: AtomicBool,
     tell: Box<dyn Fn(Report) + Send + Sync>,
@@ -26,6 +28,8 @@ impl Watch {
         Self {
             moved: AtomicU64::new(0),
             files: AtomicU64::new(0),
+            content: AtomicU64::new(0),
+            removed: AtomicU64::new(0),
             problems: AtomicU64::new(0),
             cancelled: AtomicBool::new(false),
             tell: Box::new(tell),
@@ -37,9 +41,25 @@ impl Watch {
         self.moved.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    /// Counts a file that has been handed over.
-    pub fn file(&self) {
+    /// Counts a file that has been handed over, with so many bytes of content.
+    pub fn file(&self, content: u64) {
         self.files.fetch_add(1, Ordering::Relaxed);
+        self.content.fetch_add(content, Ordering::Relaxed);
+    }
+
+    /// Counts what has been, or with all that was sent is going to be, removed.
+    pub fn remove(&self, count: usize) {
+        self.removed.fetch_add(count as u64, Ordering::Relaxed);
+    }
+
+    /// Returns how many bytes of content the files had that have been handed over.
+    pub fn content(&self) -> u64 {
+        self.content.load(Ordering::Relaxed)
+    }
+
+    /// Returns how much was removed; a directory counts once.
+    pub fn removed(&self) -> u64 {
+        self.removed.load(Ordering::Relaxed)
     }
 
     /// Returns how many bytes have passed, including what describes files.

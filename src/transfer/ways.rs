@@ -91,6 +91,7 @@ impl Copy<'_> {
                 walk.run(source, &mut encoder)?;
             }
             let removals = if watch.problems() == before { removals } else { Vec::new() };
+            watch.remove(removals.iter().filter(|byte| **byte == 0).count());
             end_stream(encoder, &token, &removals, &sent_all)
         });
         let ended = self.guests.carry(name, running, stdin, Kept::up_to(0), &flow, true).await;
@@ -166,6 +167,7 @@ impl Copy<'_> {
             let mut encoder = Encoder::new(writer, "t/");
             asked.read(&mut Decoder::new(reader, MAX_ENTRIES), &mut encoder, &watch)?;
             let removals = if watch.problems() == before { removals } else { Vec::new() };
+            watch.remove(removals.iter().filter(|byte| **byte == 0).count());
             end_stream(encoder, &token, &removals, &sent_all)
         });
         let (sent, taken) = tokio::join!(
@@ -215,8 +217,11 @@ impl Copy<'_> {
         let running = self.guests.begin(name, &remote::push(to, How::File, &token)?).await?;
         let flow = Arc::new(Flow::default());
         let (writer, input) = bridge::to_guest(Arc::clone(&flow), Arc::clone(&self.watch));
-        let sent_all = Arc::clone(&flow);
-        let sending = spawn_blocking(move || send_stream(stream, writer, &token, &sent_all));
+        let (watch, sent_all) = (Arc::clone(&self.watch), Arc::clone(&flow));
+        let sending = spawn_blocking(move || {
+            watch.file(send_stream(stream, writer, &token, &sent_all)?);
+            Ok(())
+        });
         let ended = self.guests.carry(name, running, input, Kept::up_to(0), &flow, true).await;
         // Somebody may still be asked to type; that is not waited for.
         let is_over = ended.as_ref().is_ok_and(|ended| ended.code == 0) || sending.is_finished();
@@ -341,8 +346,9 @@ fn end_stream(mut encoder: Encoder<ToGuest>, token: &str, removals: &[u8], flow:
     Ok(())
 }
 
-/// Sends a stream as it is, and after it the word by which the guest can tell that it is whole.
-fn send_stream(mut stream: impl Read, mut to: ToGuest, token: &str, flow: &Flow) -> Result<(), Stop> {
+/// Sends a stream as it is, and after it the word by which the guest can tell that it is whole. Returns its length.
+fn send_stream(mut stream: impl Read, mut to: ToGuest, token: &str, flow: &Flow) -> Result<u64, Stop> {
+    let mut length = 0;
     let mut buffer = vec![0; CHUNK];
     loop {
         let count = match stream.read(&mut buffer) {
@@ -352,10 +358,11 @@ fn send_stream(mut stream: impl Read, mut to: ToGuest, token: &str, flow: &Flow)
             Err(source) => return Err(Stop::Read { path: PathBuf::from("/dev/stdin"), source }),
         };
         to.write_all(buffer.get(..count).unwrap_or_default()).map_err(|_| Stop::Closed)?;
+        length += count as u64;
     }
     to.write_all(token.as_bytes()).and_then(|()| to.flush()).map_err(|_| Stop::Closed)?;
     flow.complete();
-    Ok(())
+    Ok(length)
 }
 
 async fn joined(thread: JoinHandle<Result<(), Stop>>) -> Result<(), Stop> {

@@ -123,6 +123,18 @@ fn into_many_and_out_of_many() {
     for name in ALL {
         assert_eq!(snapshot(&it.at("here/back").join(name).join("tree")), tree);
     }
+    fs::remove_file(it.at("here/tree/a:b")).unwrap();
+    let ran = it.ok(&["-ru", "--delete", "a,b:tree/.", "few/"]);
+    assert!(
+        ran.err.contains("a: copied 20 files and directories, ") && !ran.err.contains("removed"),
+        "{}",
+        ran.err
+    );
+    let ran = it.ok(&["-ru", "--delete", "tree", "a,b:"]);
+    assert_eq!(lines(&ran), ["a", "b"].map(|name| format!("{name}: nothing to copy; removed 1")));
+    let ran = it.ok(&["-ru", "--delete", "a,b:tree/.", "few/"]);
+    assert_eq!(lines(&ran), ["a", "b"].map(|name| format!("{name}: nothing to copy; removed 1")));
+    fs::remove_dir_all(it.at("here/few")).unwrap();
     it.ok(&["a,c:tree/plain", "a,c:tree/empty", "few/"]);
     assert_eq!(names(&it.at("here/few")), ["a", "c"]);
     assert_eq!(names(&it.at("here/few/c")), ["empty", "plain"]);
@@ -151,7 +163,7 @@ fn one_that_is_dead_or_fails_is_told_and_delays_nobody() {
     let told: Vec<_> = ran.err.lines().filter(|line| !line.starts_with("  ")).collect();
     assert!(told.last().unwrap().starts_with("error: dead: "), "{}", ran.err);
     for name in ["a", "c"] {
-        assert!(ran.err.contains(&format!("{name}: copied 1 file, ")), "{}", ran.err);
+        assert!(ran.err.contains(&format!("{name}: copied 1 file, 1 B\n")), "{}", ran.err);
         assert_eq!(fs::read(it.at(name).join("file")).unwrap(), b"x");
     }
     let ran = it.cp(&["--all", "--timeout", "5", "--json", ":file", "back"]);

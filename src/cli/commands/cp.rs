@@ -45,7 +45,8 @@ const REFRESH: Duration = Duration::from_millis(100);
     name. A source that ends in `.` stands for what is inside it. Without -r a link is copied as its file, with -r as a \
     link. Modes and times are kept, owners and hard links are not. A file appears whole or not at all, and a link in \
     its place is replaced.\n\n\
-    Exit codes: 0 all was copied, 1 something was not, 2 usage, 3 no such VM or file, 255 the connection was lost.")]
+    Exit codes: 0 all was copied, 1 something was not, 2 usage, 3 no such VM or file, 255 the connection was lost; of \
+    many, that of the failures where they agree, else 1.")]
 pub struct Args {
     /// What to copy, and last where to: NAME:PATH in a VM, NAME,NAME:PATH in several, :PATH in those of `--all` and `-l`,
     /// a path here (`./a:b` if its name has a colon), or `-` for stdin and stdout

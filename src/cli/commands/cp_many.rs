@@ -155,9 +155,13 @@ fn copy_all(
 }
 
 fn words(watch: &Watch) -> String {
-    match watch.files() {
+    let copied = match watch.files() {
         0 => "nothing to copy".to_owned(),
-        1 => format!("copied 1 file, {}", progress::size(watch.moved())),
-        files => format!("copied {files} files and directories, {}", progress::size(watch.moved())),
+        1 => format!("copied 1 file, {}", progress::size(watch.content())),
+        files => format!("copied {files} files and directories, {}", progress::size(watch.content())),
+    };
+    match watch.removed() {
+        0 => copied,
+        removed => format!("{copied}; removed {removed}"),
     }
 }
