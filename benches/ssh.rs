@@ -12,19 +12,22 @@
 #[expect(dead_code, reason = "shared with the tests")]
 #[path = "../tests/support/home.rs"]
 mod home;
+#[expect(dead_code, reason = "shared with the other benchmarks")]
 #[path = "bench/measure.rs"]
 mod measure;
+#[expect(dead_code, reason = "shared with the other benchmarks")]
 #[path = "bench/openssh.rs"]
 mod openssh;
 #[expect(dead_code, reason = "shared with the tests")]
 #[path = "../tests/support/sshd.rs"]
 mod sshd;
 
-use measure::{compare, installed};
+use measure::{Contender, Runs, compare, installed};
 use openssh::Bench;
 
 const ONE_ROUNDS: usize = 40;
-const FLEET_ROUNDS: usize = 7;
+/// Few, because one round of the others takes a quarter of a minute.
+const FLEET_ROUNDS: usize = 3;
 const FLEET: usize = 128;
 
 fn main() {
@@ -36,36 +39,30 @@ fn main() {
 }
 
 fn one(bench: &Bench) {
-    let cold = bench.ai_vm(&["exec", "--no-mux", "vm-0", "--", "true"]);
-    compare(
-        "cold",
-        ONE_ROUNDS,
-        ("ai-vm exec --no-mux", cold, None),
-        ("ssh", bench.ssh(false, "true")),
-        "0.42x",
-    );
-    let warm = bench.ai_vm(&["exec", "vm-0", "--", "true"]);
-    let master = bench.ssh(true, "true");
-    compare("warm", ONE_ROUNDS, ("ai-vm exec", warm, Some(bench)), ("ssh, ControlMaster", master), "0.42x");
+    let ssh = |name, warm| Contender::new(name, bench.ssh(warm, "true"));
+    let [cold, warm] = ours(bench, &["vm-0", "--", "true"], ["0.42x", "0.42x"]);
+    compare("cold", ONE_ROUNDS, Runs::Short, &[cold], &ssh("ssh", false));
+    compare("warm", ONE_ROUNDS, Runs::Short, &[warm], &ssh("ssh, ControlMaster", true));
 }
 
+/// The others have no connections that are kept, so one run of them is there for both of ours.
 fn fleet(bench: &Bench) {
-    let cold = || bench.ai_vm(&["exec", "--no-mux", "--all", "--", "hostname"]);
-    let warm = || bench.ai_vm(&["exec", "--all", "--", "hostname"]);
-    if installed("parallel-ssh") {
-        let pssh = || bench.pssh("hostname");
-        compare("cold", FLEET_ROUNDS, ("ai-vm exec --no-mux", cold(), None), ("pssh", pssh()), "0.65x");
-        compare("warm", FLEET_ROUNDS, ("ai-vm exec", warm(), Some(bench)), ("pssh", pssh()), "0.12x");
-    }
-    if installed("clush") {
-        let clush = || bench.clush("hostname");
-        compare("cold", FLEET_ROUNDS, ("ai-vm exec --no-mux", cold(), None), ("clush", clush()), "-");
-        compare("warm", FLEET_ROUNDS, ("ai-vm exec", warm(), Some(bench)), ("clush", clush()), "-");
+    let others = [
+        ("parallel-ssh", bench.pssh("hostname"), ["0.65x", "0.12x"]),
+        ("clush", bench.clush("hostname"), ["-", "-"]),
+    ];
+    for (name, command, goals) in others.into_iter().filter(|(name, ..)| installed(name)) {
+        let ours = ours(bench, &["--all", "--", "hostname"], goals);
+        compare("fleet", FLEET_ROUNDS, Runs::Long, &ours, &Contender::new(name, command));
     }
 }
 
-impl measure::Background for Bench {
-    fn cpu(&self) -> std::time::Duration {
-        self.holder_cpu()
-    }
+/// A command on new connections, and on kept ones.
+fn ours<'a>(bench: &'a Bench, args: &[&str], goals: [&'static str; 2]) -> [Contender<'a>; 2] {
+    let cold = bench.ai_vm(&[&["exec", "--no-mux"], args].concat());
+    let warm = bench.ai_vm(&[&["exec"], args].concat());
+    [
+        Contender::new("ai-vm exec --no-mux", cold).aiming_at(goals[0]),
+        Contender::new("ai-vm exec", warm).with(Some(bench)).aiming_at(goals[1]),
+    ]
 }

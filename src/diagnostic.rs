@@ -62,3 +62,9 @@ pub trait Diagnostic: Error + Send + Sync + 'static {
         Vec::new()
     }
 }
+
+impl<E: Diagnostic> From<E> for Box<dyn Diagnostic> {
+    fn from(error: E) -> Self {
+        Box::new(error)
+    }
+}

@@ -12,6 +12,7 @@ use crate::lifecycle::Engine;
 use crate::lifecycle::event::{Event, Listener};
 use crate::lifecycle::observe::{self, Observed};
 use crate::registry::store::{Entry, Registry};
+use crate::ui::filter;
 use crate::ui::progress::{Meter, Progress};
 use crate::ui::terminal::Terminal;
 
@@ -105,10 +106,10 @@ impl Context {
         self.terminal.data(text).map_err(Failure::stdout)
     }
 
-    /// Writes a value to stdout as indented JSON, in which control characters are escaped.
+    /// Writes a value to stdout as indented JSON, in which everything that acts on a terminal is escaped.
     pub fn print_json(&self, value: &impl serde::Serialize) -> Result<(), Failure> {
         let text =
             serde_json::to_string_pretty(value).map_err(|error| Failure::stdout(io::Error::from(error)))?;
-        self.print(&format!("{text}\n"))
+        self.print(&format!("{}\n", filter::json(&text)))
     }
 }

@@ -63,8 +63,8 @@ struct RowError {
 }
 
 /// What came of it for all of them.
-pub struct All<E> {
-    outcomes: Vec<Outcome<E>>,
+pub struct All {
+    outcomes: Vec<Outcome>,
     panicked: bool,
 }
 
@@ -90,19 +90,18 @@ pub fn each<W, F>(
     work: W,
 ) -> Result<u8, Failure>
 where
-    W: Fn(Job) -> F,
-    F: Future<Output = Result<String, LifecycleError>> + Send + 'static,
+    W: FnMut(Job) -> F,
+    F: Future<Output = Result<String, Box<dyn Diagnostic>>> + Send + 'static,
 {
     let all = ctx.block_on(run(ctx, args, names, work))?;
     report(ctx, action, args, all)
 }
 
 /// The part of [`each`] that does the work and tells what comes of it meanwhile.
-pub async fn run<W, F, E>(ctx: &Context, args: EachArgs, names: Vec<VmName>, work: W) -> All<E>
+pub async fn run<W, F>(ctx: &Context, args: EachArgs, names: Vec<VmName>, mut work: W) -> All
 where
-    W: Fn(Job) -> F,
-    F: Future<Output = Result<String, E>> + Send + 'static,
-    E: Diagnostic,
+    W: FnMut(Job) -> F,
+    F: Future<Output = Result<String, Box<dyn Diagnostic>>> + Send + 'static,
 {
     let EachArgs { parallel, json } = args;
     let several = names.len() > 1;
@@ -111,7 +110,7 @@ where
         work(Job { engine: ctx.engine.clone(), name, listener })
     };
     let mut panicked = false;
-    let tell = |outcome: Result<&Outcome<E>, _>| {
+    let tell = |outcome: Result<&Outcome, _>| {
         ctx.beside_progress(|terminal| match outcome {
             Err(error) => {
                 panicked = true;
@@ -120,7 +119,8 @@ where
             Ok(_) if json => {}
             Ok(Outcome { name, end: End::Done(words), .. }) => terminal.status(&format!("{name}: {words}")),
             Ok(Outcome { name, end: End::Failed(error), .. }) => {
-                terminal.error(error, Some(name.as_str()).filter(|_| several && !is_about(error, name)));
+                terminal
+                    .error(error.as_ref(), Some(name.as_str()).filter(|_| several && !is_about(error, name)));
             }
             Ok(Outcome { name, end: End::Cancelled, .. }) => terminal.status(&format!("{name}: {CANCELLED}")),
         });
@@ -130,12 +130,7 @@ where
 }
 
 /// The part of [`each`] after all of it.
-pub fn report<E: Diagnostic>(
-    ctx: &Context,
-    action: &'static str,
-    args: EachArgs,
-    all: All<E>,
-) -> Result<u8, Failure> {
+pub fn report(ctx: &Context, action: &'static str, args: EachArgs, all: All) -> Result<u8, Failure> {
     let failed = all.outcomes.iter().filter_map(|outcome| match &outcome.end {
         End::Failed(error) => Some(error.exit_code()),
         End::Done(_) | End::Cancelled => None,
@@ -155,18 +150,14 @@ pub fn is_about(text: impl std::fmt::Display, name: &VmName) -> bool {
 /// What is said of a VM that had to stand back.
 const CANCELLED: &str = "ended because another one failed";
 
-fn rows<E: Diagnostic>(
-    ctx: &Context,
-    action: &'static str,
-    outcomes: Vec<Outcome<E>>,
-) -> Result<Vec<Row>, Failure> {
+fn rows(ctx: &Context, action: &'static str, outcomes: Vec<Outcome>) -> Result<Vec<Row>, Failure> {
     let entries = outcomes.iter().filter_map(|outcome| ctx.registry().entry(outcome.name.clone()));
     let seen = ctx.observe(entries.collect())?;
-    let row = |Outcome { name, end, took }: Outcome<E>| {
+    let row = |Outcome { name, end, took }: Outcome| {
         let (result, error) = match end {
             End::Done(words) => (Some(words), None),
             End::Failed(error) => {
-                let (message, hints) = (with_causes(&error), error.hints());
+                let (message, hints) = (with_causes(error.as_ref()), error.hints());
                 (None, Some(RowError { code: error.kind().code(), message, hints }))
             }
             End::Cancelled => {

@@ -1,8 +1,10 @@
 //! How a command fails: an error of any room, or several that have been shown already.
 
+use std::ffi::OsString;
 use std::io;
 
 use crate::diagnostic::{Diagnostic, Kind};
+use crate::ssh::command::quoted;
 use crate::ui::terminal::Terminal;
 
 /// What a command returns when it did not do what was asked.
@@ -19,6 +21,12 @@ pub enum Failure {
 impl<E: Diagnostic> From<E> for Failure {
     fn from(error: E) -> Self {
         Self::Error(Box::new(error))
+    }
+}
+
+impl From<Box<dyn Diagnostic>> for Failure {
+    fn from(error: Box<dyn Diagnostic>) -> Self {
+        Self::Error(error)
     }
 }
 
@@ -87,4 +95,10 @@ impl Diagnostic for UsageError {
     fn hints(&self) -> Vec<String> {
         vec![self.hint.clone()]
     }
+}
+
+/// Writes words as a shell reads them, for a hint that can be pasted.
+pub fn paste(words: &[OsString]) -> String {
+    let words = words.iter().map(|word| String::from_utf8_lossy(&quoted(word)).into_owned());
+    words.collect::<Vec<_>>().join(" ")
 }

@@ -9,6 +9,7 @@ pub mod failure;
 pub mod fleet_output;
 pub mod parallel;
 pub mod root;
+mod slip;
 pub mod targets;
 pub mod values;
 
@@ -16,6 +17,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use crate::cli::failure::Failure;
 use crate::ui::terminal::Terminal;
 
 /// Runs the command that the process was started with and returns its exit code.
@@ -25,6 +27,12 @@ pub fn main() -> ExitCode {
     let args = match root::Cli::try_parse() {
         Ok(args) => args,
         Err(error) => {
+            let typed: Vec<_> = std::env::args_os().skip(1).collect();
+            if let Some(slip) =
+                Some(error.kind()).filter(|_| error.use_stderr()).and_then(|kind| slip::find(&typed, kind))
+            {
+                return ExitCode::from(Failure::from(slip).report(&Terminal::detect()));
+            }
             // Help and version go to stdout with code 0, mistakes to stderr with code 2. A closed stream is no news.
             let _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));

@@ -56,15 +56,9 @@ impl Targets {
         if self.group.is_given() {
             return Ok(ctx.registry().list()?.into_iter().filter(|entry| self.group.has(entry)).collect());
         }
-        let mut names: Vec<&VmName> = Vec::new();
-        for name in &self.names {
-            if !names.contains(&name) {
-                names.push(name);
-            }
-        }
         let find =
-            |name: &VmName| ctx.registry().entry(name.clone()).ok_or_else(|| ctx.registry().not_found(name));
-        Ok(names.into_iter().map(find).collect::<Result<_, _>>()?)
+            |name: VmName| ctx.registry().entry(name.clone()).ok_or_else(|| ctx.registry().not_found(&name));
+        Ok(each_once(&self.names).into_iter().map(find).collect::<Result<_, _>>()?)
     }
 
     /// Like [`Targets::resolve`], but naming nothing is a mistake.
@@ -79,18 +73,38 @@ impl Targets {
         self.resolve(ctx)
     }
 
-    /// Like [`Targets::require_names`], for what ai-vm does only to VMs that it runs. Of the machines that something else
-    /// runs only those are returned that were named: who says `--all` does not mean them.
-    pub fn require_own(&self, ctx: &Context, verb: &str) -> Result<Vec<VmName>, Failure> {
-        let mut entries = self.require(ctx, verb)?;
-        if self.names.is_empty() {
-            entries.retain(|entry| !entry.record.as_ref().is_ok_and(|record| record.guest.is_adopted()));
+    /// Returns the VMs for a verb that has an end of its own for each: what was named, whether it exists or not, so that
+    /// one slip in a name does not keep the others waiting.
+    pub fn named(&self, ctx: &Context, verb: &str) -> Result<Vec<VmName>, Failure> {
+        if !self.names.is_empty() {
+            return Ok(each_once(&self.names));
         }
-        Ok(entries.into_iter().map(|entry| entry.name).collect())
+        Ok(self.require(ctx, verb)?.into_iter().map(|entry| entry.name).collect())
+    }
+
+    /// Like [`Targets::named`], for what ai-vm does only to VMs that it runs. Of the machines that something else runs
+    /// only those are returned that were named: who says `--all` does not mean them.
+    pub fn named_own(&self, ctx: &Context, verb: &str) -> Result<Vec<VmName>, Failure> {
+        let mut names = self.named(ctx, verb)?;
+        if self.names.is_empty() {
+            names.retain(|name| !ctx.registry().get(name).is_ok_and(|record| record.guest.is_adopted()));
+        }
+        Ok(names)
     }
 
     /// Like [`Targets::require`], for verbs that need no records.
     pub fn require_names(&self, ctx: &Context, verb: &str) -> Result<Vec<VmName>, Failure> {
         Ok(self.require(ctx, verb)?.into_iter().map(|entry| entry.name).collect())
     }
+}
+
+/// Returns names in the order in which they were typed, none of them twice.
+pub fn each_once(typed: &[VmName]) -> Vec<VmName> {
+    let mut names: Vec<VmName> = Vec::new();
+    for name in typed {
+        if !names.contains(name) {
+            names.push(name.clone());
+        }
+    }
+    names
 }

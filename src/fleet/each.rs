@@ -6,27 +6,28 @@ use std::time::Duration;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
+use crate::diagnostic::Diagnostic;
 use crate::fleet::gate::Gate;
 use crate::vm::name::VmName;
 
 /// How the work on one VM ended.
 #[derive(Debug)]
-pub enum End<E> {
+pub enum End {
     /// Well; the words say what was done.
     Done(String),
     /// It failed.
-    Failed(E),
+    Failed(Box<dyn Diagnostic>),
     /// It was not begun, or no longer waited for, because it had failed for another VM.
     Cancelled,
 }
 
 /// What the work on one VM came to.
 #[derive(Debug)]
-pub struct Outcome<E> {
+pub struct Outcome {
     /// The VM.
     pub name: VmName,
     /// How it ended.
-    pub end: End<E>,
+    pub end: End,
     /// How long it took from its own beginning.
     pub took: Duration,
 }
@@ -34,16 +35,15 @@ pub struct Outcome<E> {
 /// Does the same to many VMs, to at most `at_once` at the same time. With `fail_fast` the first failure ends the others:
 /// what has not begun does not begin, and what is under way is left as it is. `done` is told each outcome as it comes,
 /// and of each task that panicked. Returns the outcomes in order of the names.
-pub async fn run<F, E>(
+pub async fn run<F>(
     names: Vec<VmName>,
     at_once: usize,
     fail_fast: bool,
-    work: impl Fn(VmName) -> F,
-    mut done: impl FnMut(Result<&Outcome<E>, JoinError>),
-) -> Vec<Outcome<E>>
+    mut work: impl FnMut(VmName) -> F,
+    mut done: impl FnMut(Result<&Outcome, JoinError>),
+) -> Vec<Outcome>
 where
-    F: Future<Output = Result<String, E>> + Send + 'static,
-    E: Send + 'static,
+    F: Future<Output = Result<String, Box<dyn Diagnostic>>> + Send + 'static,
 {
     let gate = Gate::new(at_once);
     let mut jobs = JoinSet::new();
@@ -106,7 +106,7 @@ mod tests {
                         tokio::task::yield_now().await;
                     }
                     counts.0.fetch_sub(1, SeqCst);
-                    Ok::<_, LifecycleError>(String::new())
+                    Ok(String::new())
                 }
             };
             let outcomes = run(names(10), at_once, false, work, |_| {}).await;
@@ -120,7 +120,7 @@ mod tests {
             let work = move |name: VmName| async move {
                 match name.as_str() {
                     "vm0" => Ok("at once".to_owned()),
-                    "vm1" => Err(LifecycleError::Stopped { name }),
+                    "vm1" => Err(LifecycleError::Stopped { name }.into()),
                     // Without an end of its own, so that this test would not have one.
                     _ if fail_fast => std::future::pending().await,
                     _ => Ok("later".to_owned()),

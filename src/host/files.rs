@@ -2,10 +2,16 @@
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{FileType, fstat, major, minor};
+
 use crate::diagnostic::Diagnostic;
+
+/// The numbers of the null device, which are Linux's own (Documentation/admin-guide/devices.txt).
+const NULL_DEVICE: (u32, u32) = (1, 3);
 
 /// A file operation that failed: what was tried, on which path, and the system's reason.
 #[derive(Debug, thiserror::Error)]
@@ -142,6 +148,14 @@ pub fn exchange(one: &Path, other: &Path) -> Result<(), FileError> {
     let flags = rustix::fs::RenameFlags::EXCHANGE;
     rustix::fs::renameat_with(rustix::fs::CWD, one, rustix::fs::CWD, other, flags)
         .map_err(|error| failed("replace", other)(error.into()))
+}
+
+/// Tells whether a descriptor is the null device, which has nothing to read.
+pub fn is_null_device(descriptor: impl AsFd) -> bool {
+    fstat(descriptor).is_ok_and(|stat| {
+        FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice
+            && (major(stat.st_rdev), minor(stat.st_rdev)) == NULL_DEVICE
+    })
 }
 
 #[cfg(test)]

@@ -69,6 +69,9 @@ pub async fn wait_until_stopped(
     name: &VmName,
     limit: Duration,
 ) -> Result<(), LifecycleError> {
+    if engine.registry.entry(name.clone()).is_none() {
+        return Err(engine.registry.not_found(name).into());
+    }
     refuse_adopted(engine, name)?;
     if is_gone_by(&engine.registry.dir(name), Instant::now() + limit).await? {
         return Ok(());

@@ -137,10 +137,15 @@ fn in_login_shell(script: &[u8]) -> String {
     }
 }
 
-/// The same for any script, which has to give itself its streams back, as a script for `sh`.
+/// The same for any script, which has to give itself its streams back, as a script for `sh`. It passes the login shell
+/// in a variable, which fish writes anew when it has no locale: as if each byte beyond ASCII were a character.
 fn encoded_in_login_shell(script: &[u8]) -> Vec<u8> {
     let mut outer = format!("exec {AWAY}\nAI_VM_SCRIPT=").into_bytes();
-    outer.extend(in_quotes(script));
+    outer.extend(if script.is_ascii() {
+        in_quotes(script)
+    } else {
+        in_quotes(evaluating(script).as_bytes())
+    });
     outer.extend(b"\nexport AI_VM_SCRIPT\nexec \"${SHELL:-/bin/sh}\" -l -c 'exec sh -c '\\''eval \"$AI_VM_SCRIPT\"'\\'''");
     outer
 }
@@ -156,7 +161,7 @@ fn evaluating(script: &[u8]) -> String {
 }
 
 /// Quotes a text for POSIX sh where it needs that.
-fn quoted(text: &OsStr) -> Vec<u8> {
+pub fn quoted(text: &OsStr) -> Vec<u8> {
     let bare = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-./:=@%+,".contains(byte);
     let bytes = text.as_bytes();
     if !bytes.is_empty() && bytes.iter().all(bare) { bytes.to_vec() } else { in_quotes(bytes) }

@@ -4,8 +4,9 @@
 use std::io::{self, Read, Write};
 
 use bytes::Bytes;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
+use crate::host::files;
 use crate::ssh::program::Sink;
 
 /// How much is read at once, in bytes: one SSH packet.
@@ -17,6 +18,10 @@ const QUEUE: usize = 16;
 /// Reads stdin in a thread until its end. The thread sits in a read until the process ends, if nobody types.
 pub fn stdin() -> mpsc::Receiver<Bytes> {
     let (sender, receiver) = mpsc::channel(QUEUE);
+    // What programs give their children that are to read nothing, and no thread is needed to find that out.
+    if files::is_null_device(io::stdin()) {
+        return receiver;
+    }
     std::thread::spawn(move || {
         let mut stdin = io::stdin().lock();
         let mut buffer = vec![0; CHUNK];
@@ -41,7 +46,7 @@ pub fn stdin() -> mpsc::Receiver<Bytes> {
 /// One of this process's output streams, written by a thread.
 pub struct Output {
     queue: mpsc::Sender<Bytes>,
-    thread: std::thread::JoinHandle<io::Result<()>>,
+    ended: oneshot::Receiver<io::Result<()>>,
 }
 
 impl Output {
@@ -51,19 +56,33 @@ impl Output {
     }
 }
 
-/// Writes to a stream in a thread.
-pub fn output(mut stream: impl Write + Send + 'static) -> Output {
+/// Writes to a stream in a thread, which begins with the first chunk: many a command says nothing on one stream or on
+/// both, and threads are what a command over a kept connection spends most of its own time on. It must be called
+/// within the runtime.
+pub fn output(stream: impl Write + Send + 'static) -> Output {
     let (queue, mut chunks) = mpsc::channel::<Bytes>(QUEUE);
-    let thread = std::thread::spawn(move || {
-        while let Some(chunk) = chunks.blocking_recv() {
-            stream.write_all(&chunk)?;
-            if chunks.is_empty() {
-                stream.flush()?;
-            }
-        }
-        stream.flush()
+    let (end, ended) = oneshot::channel();
+    tokio::spawn(async move {
+        let Some(first) = chunks.recv().await else {
+            let _ = end.send(Ok(()));
+            return;
+        };
+        // Nobody waits for the end of a stream that is given up.
+        std::thread::spawn(move || end.send(write(stream, first, chunks)));
     });
-    Output { queue, thread }
+    Output { queue, ended }
+}
+
+fn write(mut stream: impl Write, first: Bytes, mut chunks: mpsc::Receiver<Bytes>) -> io::Result<()> {
+    let mut next = Some(first);
+    while let Some(chunk) = next {
+        stream.write_all(&chunk)?;
+        if chunks.is_empty() {
+            stream.flush()?;
+        }
+        next = chunks.blocking_recv();
+    }
+    stream.flush()
 }
 
 impl Sink for Output {
@@ -73,8 +92,6 @@ impl Sink for Output {
 
     async fn finish(self) -> io::Result<()> {
         drop(self.queue);
-        let thread = self.thread;
-        let joined = tokio::task::spawn_blocking(move || thread.join()).await;
-        joined.map_or_else(|_| Err(io::ErrorKind::Other.into()), |result| result.unwrap_or(Ok(())))
+        self.ended.await.unwrap_or_else(|_| Err(io::ErrorKind::Other.into()))
     }
 }

@@ -127,47 +127,53 @@ impl Copy<'_> {
         let before = self.watch.problems();
         let (recursive, sums) = (job.recursive, request.sums);
         let (dir, name) = place.source();
-        let (source, is_whole) = match origin {
-            Origin::Guest(vm, _) => {
-                let mut manifest = self.list(vm, Side::Source, recursive, dir, name, &top, sums).await?;
-                if matches!(request.target, Location::Host(_)) {
-                    // As they will be here.
-                    manifest.values_mut().for_each(|item| item.mode &= !super::extract::NOT_FROM_GUESTS);
+        let source = async {
+            match origin {
+                Origin::Guest(vm, _) => {
+                    let mut manifest = self.list(vm, Side::Source, recursive, dir, name, &top, sums).await?;
+                    if matches!(request.target, Location::Host(_)) {
+                        // As they will be here.
+                        manifest.values_mut().for_each(|item| item.mode &= !super::extract::NOT_FROM_GUESTS);
+                    }
+                    Ok((manifest, self.watch.problems() == before))
                 }
-                (manifest, self.watch.problems() == before)
-            }
-            _ => {
-                let sources = host_target::sources(&[place], recursive)?;
-                listed(
-                    move |watch, collector| {
-                        let walk = Walk { recursive, wanted: &|_| true, watch };
-                        sources
-                            .iter()
-                            .try_for_each(|source| walk.run(source, collector as &mut dyn Destination))
-                    },
-                    sums,
-                )
-                .await?
-            }
-        };
-        let target = match &request.target {
-            Location::Guest(vm, to) => {
-                self.list(vm, Side::Target, recursive, &to.path, name, &top, sums).await?
-            }
-            _ => {
-                let target = HostTarget::of(job.to, job.into)?;
-                // What cannot be read here is there again when it is written.
-                listed(
-                    move |watch, collector| {
-                        collector.manifest = target.manifest(&top, sums, watch)?;
-                        Ok(())
-                    },
-                    sums,
-                )
-                .await?
-                .0
+                _ => {
+                    let sources = host_target::sources(&[place], recursive)?;
+                    listed(
+                        move |watch, collector| {
+                            let walk = Walk { recursive, wanted: &|_| true, watch };
+                            sources
+                                .iter()
+                                .try_for_each(|source| walk.run(source, collector as &mut dyn Destination))
+                        },
+                        sums,
+                    )
+                    .await
+                }
             }
         };
+        let target = async {
+            match &request.target {
+                Location::Guest(vm, to) => {
+                    self.list(vm, Side::Target, recursive, &to.path, name, &top, sums).await
+                }
+                _ => {
+                    let target = HostTarget::of(job.to, job.into)?;
+                    let top = top.clone();
+                    // What cannot be read here is there again when it is written.
+                    let there = listed(
+                        move |watch, collector| {
+                            collector.manifest = target.manifest(&top, sums, watch)?;
+                            Ok(())
+                        },
+                        sums,
+                    );
+                    Ok(there.await?.0)
+                }
+            }
+        };
+        // Both sides at a time. The source begins: what can be seen here to be wrong is told without asking anybody.
+        let ((source, is_whole), target) = tokio::try_join!(source, target)?;
         // A source that could not be looked at as a whole does not tell what it lacks.
         let delete = request.options.delete && is_whole && self.watch.problems() == before;
         Ok(plan::plan(&source, &target, Options { delete, ..request.options }))

@@ -84,8 +84,8 @@ impl<R: Read> Decoder<R> {
     /// Reads what the stream has after its end: zeros that fill a record up.
     pub fn drain(&mut self) -> Result<(), StreamError> {
         let mut block = [0; BLOCK];
-        // A record has 20 blocks.
-        for _ in 0..64 {
+        // A record has 128 blocks, which can come in parts.
+        for _ in 0..384 {
             match self.input.read(&mut block).map_err(StreamError::Io)? {
                 0 => return Ok(()),
                 count if block.iter().take(count).all(|byte| *byte == 0) => {}

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use tar::{Builder, EntryType, Header};
 
-use crate::transfer::entry::{Content, Destination, Entry, Kind};
+use crate::transfer::entry::{Content, Destination, Entry, Kind, copy_exactly};
 use crate::transfer::error::{Stop, StreamError};
 
 /// The size of a block of a tar stream, in bytes.
@@ -80,7 +80,13 @@ impl<W: Write> Encoder<W> {
         if !pax.is_empty() {
             self.builder.append_pax_extensions(pax.iter().map(|(key, value)| (*key, value.as_slice())))?;
         }
-        self.builder.append(&header, map.as_slice().chain(data.take(size - map.len() as u64)))
+        self.builder.append(&header, io::empty())?;
+        // By ourselves: the builder reads 8 KiB at a time.
+        let stream = self.builder.get_mut();
+        stream.write_all(&map)?;
+        copy_exactly(data, stream, size - map.len() as u64)?;
+        let padding = size.wrapping_neg() % BLOCK as u64;
+        copy_exactly(&mut io::repeat(0), stream, padding)
     }
 }
 

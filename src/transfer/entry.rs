@@ -136,9 +136,10 @@ pub const CHUNK: usize = 64 * 1024;
 
 /// Copies exactly as many bytes; fewer are an error of kind [`io::ErrorKind::UnexpectedEof`].
 pub fn copy_exactly(from: &mut dyn Read, to: &mut dyn io::Write, mut left: u64) -> io::Result<()> {
-    let mut buffer = vec![0; CHUNK];
+    let at_once = |left: u64| usize::try_from(left).unwrap_or(CHUNK).min(CHUNK);
+    let mut buffer = vec![0; at_once(left)];
     while left > 0 {
-        let want = usize::try_from(left).unwrap_or(CHUNK).min(CHUNK);
+        let want = at_once(left);
         let part = buffer.get_mut(..want).unwrap_or_default();
         let count = match from.read(part) {
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),

@@ -6,7 +6,6 @@ LC_ALL=C
 export LC_ALL
 whose=$1 how=$2 dir=$3 name=$4 sums=$5
 cd -- "${HOME:-/}" || exit 80
-find . -prune -printf '' 2>/dev/null || exit 93
 if [ "$whose" = target ] && [ ! -d "$dir" ]; then
   path=$dir
 else
@@ -27,7 +26,10 @@ if [ "$how" = follow ]; then
   fi
 fi
 bad=0
-find "$follow" "$path" -printf '%y\0%s\0%T@\0%m\0%l\0%P\0' || bad=1
+find "$follow" "$path" -printf '%y\0%s\0%T@\0%m\0%l\0%P\0' || {
+  find . -prune -printf '' 2>/dev/null || exit 93
+  bad=1
+}
 [ "$sums" = yes ] || exit "$bad"
 printf '#\0\0\0\0\0\0'
 if [ -d "$path" ] && { [ ! -L "$path" ] || [ "$name" = . ]; }; then

@@ -6,7 +6,6 @@ LC_ALL=C
 export LC_ALL
 cd -- "${HOME:-/}" || exit 80
 command -v tar >/dev/null 2>&1 || exit 81
-tar --version 2>/dev/null | grep -q GNU || exit 81
 how=$1 bad=0
 shift
 count=$#
@@ -36,5 +35,9 @@ while [ "$count" -gt 0 ]; do
 done
 [ $# -gt 0 ] || exit 91
 [ "$how" != follow ] || set -- --dereference "$@"
-tar -c --format=posix --pax-option=delete=atime,delete=ctime --sparse --hard-dereference --no-unquote -f - "$@" || exit
+tar -c -b 128 --format=posix --pax-option=delete=atime,delete=ctime --sparse --hard-dereference --no-unquote -f - "$@" || {
+  code=$?
+  tar --version 2>/dev/null | grep -q GNU || exit 81
+  exit "$code"
+}
 exit "$bad"

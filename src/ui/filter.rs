@@ -58,6 +58,19 @@ pub fn lines(text: &str) -> String {
     out
 }
 
+/// Escapes, in JSON, what acts on a terminal beyond what JSON escapes itself. It means the same as before.
+pub fn json(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' => out.push(c),
+            c if is_harmless(c) => out.push(c),
+            c => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+        }
+    }
+    out
+}
+
 /// Skips what follows an ESC: a control sequence up to its final byte, a string up to its terminator, or one
 /// character (ECMA-48).
 fn skip_sequence(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) {
@@ -136,6 +149,13 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn json_means_the_same_and_does_not_act(text in "(\\PC|\u{9b}|\u{7f}|\u{202e}|\u{feff}|\n|\u{1b}){0,20}") {
+            let shown = json(&serde_json::to_string_pretty(&[&text]).unwrap());
+            prop_assert!(shown.chars().all(|c| c == '\n' || is_harmless(c)), "{shown:?}");
+            prop_assert_eq!(serde_json::from_str::<Vec<String>>(&shown).unwrap(), vec![text]);
+        }
+
         #[test]
         fn only_colours_survive(text in "(\\PC|\u{1b}|\\[|[0-9;]|m|\u{9b}|\r|\u{7}){0,60}") {
             let shown = coloured_line(&text);

@@ -44,8 +44,13 @@ impl Terminal {
         stdout.flush()
     }
 
-    /// Writes a line of status to stderr.
+    /// Writes a line of status to stderr, or several. Nothing in it acts on the terminal, wherever it comes from.
     pub fn status(&self, text: &str) {
+        self.filtered(&super::filter::lines(text));
+    }
+
+    /// The same for what has been filtered already, and may have colours.
+    pub fn filtered(&self, text: &str) {
         // Nobody is left to be told when stderr is closed.
         let _ = writeln!(io::stderr().lock(), "{text}");
     }
@@ -67,6 +72,6 @@ impl Terminal {
         for hint in error.hints() {
             text.push_str(&format!("\n  hint: {hint}"));
         }
-        self.status(&super::filter::lines(&text));
+        self.status(&text);
     }
 }

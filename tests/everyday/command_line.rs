@@ -41,6 +41,42 @@ fn a_default_port_that_is_taken_is_moved_and_a_fixed_one_never() {
 }
 
 #[test]
+fn a_command_without_the_dashes_before_it_is_told_how_it_should_be() {
+    let home = Home::new();
+    let cases: [(&[&str], &str); 12] = [
+        (&["exec", "web", "ls", "-la"], "`ai-vm exec web -- ls -la`"),
+        (&["exec", "web", "ls"], "`ai-vm exec web -- ls`"),
+        (&["exec", "web", "make", "-j4", "--quiet"], "`ai-vm exec web -- make -j4 --quiet`"),
+        (&["exec", "web", "./run it.sh", "$HOME"], "`ai-vm exec web -- './run it.sh' '$HOME'`"),
+        (&["exec", "-Tu", "root", "web", "-C", "/srv", "id"], "`ai-vm exec -Tu root web -C /srv -- id`"),
+        (&["exec", "--timeout=5", "web", "id"], "`ai-vm exec --timeout=5 web -- id`"),
+        (&["exec", "--all", "uptime", "-p"], "`ai-vm exec --all -- uptime -p`"),
+        (&["exec", "-lteam=red", "uptime"], "`ai-vm exec -lteam=red -- uptime`"),
+        (&["shell", "web", "top"], "`ai-vm shell web -- top`"),
+        (&["shell", "web", "ls", "-la"], "`ai-vm shell web -- ls -la`"),
+        (&["exec", "web"], "`ai-vm exec web -- COMMAND`"),
+        (&["exec", "--all"], "`ai-vm exec --all -- COMMAND`"),
+    ];
+    for (argv, correction) in cases {
+        let ran = home.run(argv);
+        assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{argv:?}: {}", ran.err);
+        assert!(ran.err.contains(&format!("hint: {correction}")), "{argv:?}: {}", ran.err);
+        assert!(ran.err.starts_with("error: ") && ran.err.lines().count() == 2, "{argv:?}: {}", ran.err);
+    }
+    // Other mistakes are told as they are.
+    for (argv, said) in [
+        (["exec", "--tiemout", "5", "web", "ls"].as_slice(), "--timeout"),
+        (&["exec", "web", "--timeout", "soon", "--", "ls"], "soon"),
+        (&["exec", "web", "--env", "--", "ls"], "--env"),
+    ] {
+        let ran = home.run(argv);
+        assert_eq!(ran.code, 2, "{argv:?}: {}", ran.err);
+        assert!(ran.err.contains(said) && !ran.err.contains("comes after"), "{argv:?}: {}", ran.err);
+    }
+    assert_eq!(home.run(&["exec", "--help"]).code, 0);
+}
+
+#[test]
 fn sizes_are_understood_and_limited() {
     let home = Home::new();
     home.ok(&["create", "a", "--ram", "512mb", "--cpu", "4cpu", "--storage", "10000"]);

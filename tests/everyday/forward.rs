@@ -4,86 +4,16 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::fleet::Fleet;
-use crate::home::{Home, Ran, wait};
-use crate::processes;
+use crate::forwarding::Forward;
 use crate::sshd::Guest;
 
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A running `ai-vm forward`. Dropped, it is killed.
-struct Forward {
-    child: Option<Child>,
-    said: PathBuf,
-}
-
-impl Forward {
-    /// Starts it for the machine `vm`.
-    fn start(home: &Home, args: &[&str]) -> Self {
-        Self::start_for(home, "vm", args)
-    }
-
-    fn start_for(home: &Home, name: &str, args: &[&str]) -> Self {
-        let said = tempfile::NamedTempFile::new_in(home.dir()).unwrap().into_temp_path().keep().unwrap();
-        let mut command = home.command(&[&["forward", name], args].concat());
-        command.stdout(Stdio::piped()).stderr(std::fs::File::create(&said).unwrap());
-        Self { child: Some(command.spawn().unwrap()), said }
-    }
-
-    fn said(&self) -> String {
-        std::fs::read_to_string(&self.said).unwrap()
-    }
-
-    /// Waits for a line with all of these words, and returns the first such line.
-    fn expect(&mut self, words: &[&str]) -> String {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let said = self.said();
-            let whole = said.rsplit_once('\n').map_or("", |(whole, _)| whole);
-            if let Some(line) = whole.lines().find(|line| words.iter().all(|word| line.contains(word))) {
-                return line.to_owned();
-            }
-            let ended = self.child.as_mut().unwrap().try_wait().unwrap();
-            assert!(
-                ended.is_none() && Instant::now() < deadline,
-                "no line with {words:?}, {ended:?}: {said}"
-            );
-            std::thread::sleep(Duration::from_millis(10));
-        }
-    }
-
-    /// Waits until it forwards from a TCP port of this machine to `goal` of the guest, and returns the port.
-    fn port(&mut self, goal: &str) -> u16 {
-        let line = self.expect(&["forwarding 127.0.0.1:", &format!(" -> vm:{goal}")]);
-        line.split(" -> ").next().unwrap().rsplit(':').next().unwrap().parse().unwrap()
-    }
-
-    /// Sends a signal and waits for the end.
-    fn end(mut self, signal: &str) -> Ran {
-        processes::signal(self.child.as_ref().unwrap().id(), signal);
-        self.wait()
-    }
-
-    fn wait(&mut self) -> Ran {
-        let ran = wait(self.child.take().unwrap(), PATIENCE, "forward");
-        Ran { err: self.said(), ..ran }
-    }
-}
-
-impl Drop for Forward {
-    fn drop(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-}
 
 /// A stream of either kind.
 trait Stream: Read + Write + Send {
@@ -253,7 +183,7 @@ fn many_at_once_and_one_that_stands_still() {
     still.read_exact(&mut [0; 1]).unwrap();
     until("there is no further connection", || logins() == 2);
     round();
-    let pid = forward.child.as_ref().unwrap().id();
+    let pid = forward.pid();
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     let kib: u64 = peak.split_whitespace().next().unwrap().parse().unwrap();
@@ -462,7 +392,7 @@ fn what_is_broken_off_leaves_nothing_behind() {
     let ((flooded, open), echo) = (flood(), service());
     let mut forward = Forward::start(&guest.home, &[&format!("auto:{flooded}"), &format!("auto:{echo}")]);
     let (port, echo) = (forward.port(&flooded.to_string()), forward.port(&echo.to_string()));
-    let pid = forward.child.as_ref().unwrap().id();
+    let pid = forward.pid();
     let descriptors = || std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
     exchange(connect(echo), 1000, 1);
     // The one that has ended may still be there for a moment.

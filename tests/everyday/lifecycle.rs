@@ -69,14 +69,68 @@ fn a_failure_has_a_code_a_message_and_hints() {
     assert_eq!(found[0]["result"], Value::Null);
     assert_eq!(error(0, "message"), "`down` is stopped");
     assert_eq!(error(0, "hints"), json!(["`ai-vm start down`"]));
-    // The second is the command's, and a VM's own part begins a little later; but only one of them was waited for.
-    let took = |at: usize| found[at]["duration_s"].as_f64().unwrap();
-    assert!(took(0) < took(1), "{} {}", took(0), took(1));
+    // The deadline counts from the beginning of the whole command, a duration from that of its own part.
+    assert!(found[1]["duration_s"].as_f64().unwrap() >= 0.5);
     let ran = home.run(&["rm", "--json", "up"]);
     assert_eq!((ran.code, rows(&ran)[0]["error"]["code"].clone()), (4, json!("conflict")));
-    // What was not understood is not about any VM.
-    let ran = home.run(&["stop", "--json", "nobody"]);
+}
+
+#[test]
+fn a_name_that_nobody_has_fails_alone() {
+    let home = Home::new();
+    create(&home, &["here"]);
+    let verbs: [&[&str]; 7] = [
+        &["start", "--no-wait"],
+        &["stop", "--force"],
+        &["ssh-keys", "rotate"],
+        &["restart", "--force", "--timeout", "1"],
+        &["wait", "--timeout", "1"],
+        &["wait", "--stopped", "--timeout", "1"],
+        &["rm", "--force"],
+    ];
+    for verb in verbs {
+        let ran = home.run(&[verb, &["--json", "nobody"]].concat());
+        let found = rows(&ran);
+        assert_eq!((ran.code, ran.err.as_str(), found.len()), (3, "", 1), "{verb:?}");
+        let row = &found[0];
+        assert_eq!(
+            (&row["name"], &row["ok"], &row["state"]),
+            (&json!("nobody"), &json!(false), &Value::Null)
+        );
+        assert_eq!(row["error"]["code"], "not_found", "{verb:?}");
+        let ran = home.run(&[verb, &["--json", "nobody", "here", "nobody"]].concat());
+        let found = rows(&ran);
+        assert_eq!(all(&found, "name"), ["here", "nobody"], "{verb:?}");
+        assert_eq!(found[1]["error"]["code"], "not_found", "{verb:?}");
+        assert_ne!(found[0]["error"]["code"], "not_found", "{verb:?}");
+        assert_ne!(ran.code, 0, "{verb:?}");
+    }
+    // The last verb removed it, whatever came of the other name.
+    assert!(home.list().is_empty());
+    let ran = home.run(&["stop", "nobody"]);
     assert_eq!((ran.code, ran.out.as_str()), (3, ""));
+    assert!(ran.err.starts_with("error: there is no VM named `nobody`\n  hint: "), "{}", ran.err);
+}
+
+#[test]
+fn what_cannot_be_created_is_told_like_any_failure() {
+    let home = Home::new();
+    let flags = machine::empty(&home);
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    // The second finds the port of the first taken.
+    let ran = home.run(&[&["up", "--json", "--timeout", "1", "a", "b"], flags.as_slice()].concat());
+    let found = rows(&ran);
+    assert_eq!((ran.code, all(&found, "name")), (1, vec![json!("a"), json!("b")]), "{}", ran.err);
+    let code = |row: &Value| row["error"]["code"].clone();
+    assert_eq!((code(&found[0]), code(&found[1])), (json!("timeout"), json!("conflict")), "{}", ran.out);
+    assert_eq!((&found[0]["state"], &found[1]["state"]), (&json!("starting"), &Value::Null));
+    assert!(!found[1]["error"]["hints"].as_array().unwrap().is_empty());
+    let ran = home.run(&["up", "--json", "c", "--image", "/nowhere.qcow2"]);
+    assert_eq!((ran.code, code(&rows(&ran)[0])), (1, json!("failed")), "{}", ran.err);
+    let ran = home.run(&["up", "c", "--image", "/nowhere.qcow2"]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.err.starts_with("error: ") && ran.err.contains("/nowhere.qcow2"), "{}", ran.err);
+    assert_eq!(home.list().len(), 1);
 }
 
 #[test]

@@ -2,16 +2,24 @@
 //! empty. Boots no guest.
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+#[path = "../support/forwarding.rs"]
+mod forwarding;
 #[path = "../support/home.rs"]
 mod home;
 #[path = "../support/machine.rs"]
 mod machine;
+#[expect(dead_code, reason = "shared with the hostile suite")]
+#[path = "../support/memory.rs"]
+mod memory;
 #[path = "../support/processes.rs"]
 mod processes;
+#[expect(dead_code, reason = "shared with the benchmarks")]
 #[path = "../support/pty.rs"]
 mod pty;
 #[path = "../support/sshd.rs"]
 mod sshd;
+#[path = "../support/vectors.rs"]
+mod vectors;
 
 mod adopted;
 mod broken_records;
@@ -22,6 +30,8 @@ mod copy_cut;
 mod copy_fleet;
 mod copy_full;
 mod crash;
+mod evil_bytes;
+mod exact_argv;
 mod exec;
 mod fleet;
 mod forward;
@@ -31,6 +41,7 @@ mod openssh;
 mod ports;
 mod privacy;
 mod ssh_keys;
+mod streams;
 mod terminal;
 mod trouble;
 mod wait;

@@ -2,16 +2,21 @@
 //! image is made here. The tests take turns, because each wants the whole machine.
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+#[expect(dead_code, reason = "shared with the everyday suite")]
+#[path = "../support/forwarding.rs"]
+mod forwarding;
 #[path = "../support/home.rs"]
 mod home;
 #[path = "../support/processes.rs"]
 mod processes;
+#[expect(dead_code, reason = "shared with the benchmarks")]
 #[path = "../support/pty.rs"]
 mod pty;
 
 mod brought_image;
 mod copying;
 mod debian;
+mod forwards;
 mod killed_build;
 
 use std::io::Write;

@@ -4,6 +4,7 @@
 
 #[path = "../support/home.rs"]
 mod home;
+#[path = "../support/memory.rs"]
 mod memory;
 #[expect(dead_code, reason = "shared with the everyday suite")]
 #[path = "../support/pty.rs"]

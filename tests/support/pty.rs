@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -14,7 +14,7 @@ use rustix::termios::{self, Winsize};
 pub struct Pty {
     keyboard: File,
     slave: OwnedFd,
-    seen: Arc<Mutex<String>>,
+    seen: Arc<(Mutex<String>, Condvar)>,
     child: Child,
 }
 
@@ -41,12 +41,13 @@ impl Pty {
         let child = inside.stdin(stream()).stdout(stream()).stderr(stream()).spawn().unwrap();
         let keyboard = File::from(master);
         let mut screen = keyboard.try_clone().unwrap();
-        let seen = Arc::new(Mutex::new(String::new()));
+        let seen = Arc::<(Mutex<String>, Condvar)>::default();
         let shared = Arc::clone(&seen);
         std::thread::spawn(move || {
             let mut buffer = [0; 4096];
             while let Ok(count @ 1..) = screen.read(&mut buffer) {
-                shared.lock().unwrap().push_str(&String::from_utf8_lossy(&buffer[..count]));
+                shared.0.lock().unwrap().push_str(&String::from_utf8_lossy(&buffer[..count]));
+                shared.1.notify_all();
             }
         });
         Self { keyboard, slave: slave.into(), seen, child }
@@ -57,18 +58,31 @@ impl Pty {
         self.keyboard.write_all(keys.as_bytes()).unwrap();
     }
 
+    /// Types something of which something appears, and tells how long that took.
+    pub fn echo(&mut self, keys: &str) -> Duration {
+        let before = self.screen().len();
+        let begun = Instant::now();
+        self.type_keys(keys);
+        drop(self.wait(|seen| seen.len() > before, keys));
+        begun.elapsed()
+    }
+
     /// Waits until a text is on the screen.
     pub fn expect(&self, text: &str) {
-        let deadline = Instant::now() + Duration::from_secs(60);
-        while !self.screen().contains(text) {
-            assert!(Instant::now() < deadline, "`{text}` did not appear: {}", self.screen());
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        drop(self.wait(|seen| seen.contains(text), text));
+    }
+
+    fn wait(&self, found: impl Fn(&str) -> bool, what: &str) -> MutexGuard<'_, String> {
+        let (seen, more) = &*self.seen;
+        let patience = Duration::from_secs(60);
+        let waited = more.wait_timeout_while(seen.lock().unwrap(), patience, |seen| !found(seen)).unwrap();
+        assert!(!waited.1.timed_out(), "`{what}` did not appear: {}", *waited.0);
+        waited.0
     }
 
     /// Everything that has appeared.
     pub fn screen(&self) -> String {
-        self.seen.lock().unwrap().clone()
+        self.seen.0.lock().unwrap().clone()
     }
 
     /// Changes the size of the terminal.

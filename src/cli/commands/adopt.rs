@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::cli::confirm::confirm;
 use crate::cli::context::Context;
-use crate::cli::failure::{Failure, UsageError};
+use crate::cli::failure::{Failure, UsageError, paste};
 use crate::cli::values::{duration, value};
 use crate::host::files::failed;
 use crate::lifecycle::adopt::Adoption;
@@ -120,21 +120,15 @@ fn again(args: &Args, key: &HostKey) -> String {
     let user = user.as_ref().map(|user| format!("{user}@")).unwrap_or_default();
     let mut line = format!("ai-vm adopt {} {user}{endpoint}", args.name);
     if let Some(identity) = &args.identity {
-        line.push_str(&format!(" -i {}", quoted(&identity.display().to_string())));
+        line.push_str(&format!(" -i {}", paste(&[identity.into()])));
     }
     for label in &args.labels {
-        line.push_str(&format!(" -l {}", quoted(&label.to_string())));
+        line.push_str(&format!(" -l {}", paste(&[label.to_string().into()])));
     }
     if args.no_check {
         line.push_str(" --no-check");
     }
     format!("{line} --host-key '{key}'")
-}
-
-/// Quotes a word for the user's shell where that is needed.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./=:@%+,".contains(c);
-    if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
 }
 
 /// Makes the path of a key absolute, because a record is read from other directories.

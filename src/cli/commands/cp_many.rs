@@ -140,7 +140,7 @@ fn copy_all(
                 copy.run(&request, standard_streams()).await?;
                 match watch.problems() {
                     0 => Ok(words(&watch)),
-                    count => Err(TransferError::Incomplete { count }),
+                    count => Err(TransferError::Incomplete { count }.into()),
                 }
             }
         };

@@ -8,6 +8,7 @@ use crate::cli::context::Context;
 use crate::cli::each::{EachArgs, each};
 use crate::cli::failure::Failure;
 use crate::cli::values::{duration, value};
+use crate::diagnostic::Diagnostic;
 use crate::host::capacity;
 use crate::lifecycle::create;
 use crate::registry::record::Record;
@@ -45,7 +46,7 @@ pub fn run(ctx: &Context, args: Args) -> Result<u8, Failure> {
 }
 
 /// Registers one VM and warns of what is unwise about it.
-pub fn register(ctx: &Context, name: VmName, spec: &SpecArgs) -> Result<Record, Failure> {
+pub fn register(ctx: &Context, name: VmName, spec: &SpecArgs) -> Result<Record, Box<dyn Diagnostic>> {
     let new = spec.new_vm(ctx, name)?;
     for warning in capacity::measure(ctx.registry().layout().root()).warnings(&new.hardware) {
         ctx.terminal.warn(&format!("{}: {warning}", new.name));

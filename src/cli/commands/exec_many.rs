@@ -213,7 +213,7 @@ fn show_groups(ctx: &Context, outcomes: &[Outcome], kept: &[(VmName, [Keep; 2])]
         ctx.print(&lines(&out, ctx.terminal.stdout))?;
         let said = lines(&err, ctx.terminal.stderr);
         if !said.is_empty() {
-            ctx.terminal.status(said.trim_end_matches('\n'));
+            ctx.terminal.filtered(said.trim_end_matches('\n'));
         }
         if truncated {
             ctx.terminal.warn(&format!("{}: only the first MiB of its output is shown", outcome.name));

@@ -142,7 +142,7 @@ fn teller(terminal: Terminal, name: VmName, quiet: bool, json: bool) -> Teller {
             let row = Row { event: word, vm: &name, reverse: *reverse, listen, target: goal };
             if let Ok(line) = serde_json::to_string(&row) {
                 // Forwarding goes on when nobody reads what is forwarded.
-                let _ = terminal.data(&format!("{line}\n"));
+                let _ = terminal.data(&format!("{}\n", filter::json(&line)));
             }
         }
     })

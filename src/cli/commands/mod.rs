@@ -43,7 +43,7 @@ pub fn run(command: Command, terminal: Terminal) -> Result<u8, Failure> {
     match command {
         Command::Adopt(args) => adopt::run(&ctx, args),
         Command::Create(args) => create::run(&ctx, args),
-        Command::Up(args) => up::run(&ctx, args),
+        Command::Up(args) => up::run(&ctx, &args),
         Command::Start(args) => start::run(&ctx, &args),
         Command::Stop(args) => stop::run(&ctx, &args),
         Command::Restart(args) => restart::run(&ctx, &args),

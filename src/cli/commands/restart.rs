@@ -30,7 +30,7 @@ pub struct Args {
 
 /// Restarts the VMs that are named, all at the same time. One that is stopped is started.
 pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
-    let names = args.targets.require_own(ctx, "restart")?;
+    let names = args.targets.named_own(ctx, "restart")?;
     let (time, force, timeout) = (args.time, args.force, args.timeout);
     each(ctx, "restart", args.many, names, |vm| async move {
         stop(&vm.engine, &vm.name, time, force, &vm.listener).await?;

@@ -25,7 +25,7 @@ pub struct Args {
 
 /// Removes the VMs that are named, all at the same time.
 pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
-    let names = args.targets.require_names(ctx, "rm")?;
+    let names = args.targets.named(ctx, "rm")?;
     if args.targets.names.is_empty() && !args.yes && !names.is_empty() {
         let list = names.iter().map(VmName::as_str).collect::<Vec<_>>().join(" ");
         sure(ctx, &list)?;

@@ -4,8 +4,9 @@ use std::net::Ipv4Addr;
 use std::path::Path;
 
 use crate::cli::context::Context;
-use crate::cli::failure::{Failure, UsageError};
+use crate::cli::failure::UsageError;
 use crate::cli::values::value;
+use crate::diagnostic::Diagnostic;
 use crate::host::files::failed;
 use crate::lifecycle::create::NewVm;
 use crate::registry::ports::{DEFAULT_GUEST_PORTS, PortRequest};
@@ -88,7 +89,7 @@ impl SpecArgs {
     }
 
     /// Completes what was typed with the configuration and the defaults, for one VM.
-    pub fn new_vm(&self, ctx: &Context, name: VmName) -> Result<NewVm, Failure> {
+    pub fn new_vm(&self, ctx: &Context, name: VmName) -> Result<NewVm, Box<dyn Diagnostic>> {
         let defaults = ctx.config.hardware();
         Ok(NewVm {
             name,
@@ -105,7 +106,7 @@ impl SpecArgs {
         })
     }
 
-    fn guest(&self) -> Result<Guest, Failure> {
+    fn guest(&self) -> Result<Guest, Box<dyn Diagnostic>> {
         match (self.guest.as_deref(), &self.image) {
             (Some("debian"), Some(_)) => Err(UsageError {
                 message: "`--guest debian` is made by ai-vm and takes no `--image`".to_owned(),
@@ -148,7 +149,7 @@ impl SpecArgs {
 }
 
 /// Makes a path absolute, because a record is read from other directories; a URL stays as it is.
-fn absolute(image: &str) -> Result<String, Failure> {
+fn absolute(image: &str) -> Result<String, Box<dyn Diagnostic>> {
     if image.contains("://") {
         return Ok(image.to_owned());
     }

@@ -82,7 +82,7 @@ pub fn run(ctx: &Context, args: Args) -> Result<u8, Failure> {
     match args.verb {
         Verb::Show { targets, json } => show(ctx, &targets, json),
         Verb::Rotate { targets, host_key, timeout, many } => {
-            let names = targets.require_own(ctx, "ssh-keys rotate")?;
+            let names = targets.named_own(ctx, "ssh-keys rotate")?;
             each(ctx, "rotate", many, names, |vm| async move {
                 let done = rotate::rotate(&vm.engine, &vm.name, host_key, timeout, &vm.listener).await?;
                 Ok(words(done, host_key))

@@ -7,7 +7,7 @@ use crate::cli::each::{EachArgs, Job, each};
 use crate::cli::failure::Failure;
 use crate::cli::targets::Targets;
 use crate::cli::values::duration;
-use crate::lifecycle::error::LifecycleError;
+use crate::diagnostic::Diagnostic;
 use crate::lifecycle::ready::Patience;
 use crate::lifecycle::{reach, start};
 
@@ -31,7 +31,7 @@ pub struct Args {
 
 /// Starts the VMs that are named, all at the same time.
 pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
-    let names = args.targets.require_own(ctx, "start")?;
+    let names = args.targets.named_own(ctx, "start")?;
     let (no_wait, new_disk, timeout) = (args.no_wait, args.new_disk, args.timeout);
     if no_wait {
         return each(ctx, "start", args.many, names, |vm| async move {
@@ -43,7 +43,7 @@ pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
 }
 
 /// Starts one VM, waits until it is ready, and says how to reach it.
-pub async fn until_ready(vm: Job, timeout: Duration, new_disk: bool) -> Result<String, LifecycleError> {
+pub async fn until_ready(vm: Job, timeout: Duration, new_disk: bool) -> Result<String, Box<dyn Diagnostic>> {
     let begun = Instant::now();
     let record = vm.engine.registry.get(&vm.name)?;
     start::launch_vm(&vm.engine, &vm.name, new_disk, &vm.listener).await?;

@@ -26,7 +26,7 @@ pub struct Args {
 
 /// Stops the VMs that are named, all at the same time.
 pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
-    let names = args.targets.require_own(ctx, "stop")?;
+    let names = args.targets.named_own(ctx, "stop")?;
     let (time, force) = (args.time, args.force);
     each(ctx, "stop", args.many, names, |vm| async move {
         stop(&vm.engine, &vm.name, time, force, &vm.listener).await?;

@@ -1,5 +1,6 @@
 //! `ai-vm up`: create if missing, start, wait until ready.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::cli::commands::create::{describe, register};
@@ -8,6 +9,7 @@ use crate::cli::commands::start::until_ready;
 use crate::cli::context::Context;
 use crate::cli::each::{EachArgs, each};
 use crate::cli::failure::Failure;
+use crate::cli::targets::each_once;
 use crate::cli::values::{duration, value};
 use crate::vm::name::VmName;
 
@@ -26,15 +28,19 @@ pub struct Args {
     many: EachArgs,
 }
 
-/// Brings VMs up. Safe to run again: what is there is used as it is.
-pub fn run(ctx: &Context, args: Args) -> Result<u8, Failure> {
-    let mut names = Vec::new();
-    for name in args.names {
-        if names.contains(&name) {
-            continue;
-        }
+/// Brings VMs up. Safe to run again: what is there is used as it is. One that cannot be created does not keep the
+/// others waiting.
+pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
+    let names = each_once(&args.names);
+    let timeout = args.timeout;
+    let mut not_created = HashMap::new();
+    // One after the other, so that ports are given in the order of the names.
+    for name in &names {
         match ctx.registry().entry(name.clone()) {
-            None => ctx.terminal.status(&describe(&register(ctx, name.clone(), &args.spec)?)),
+            None => match register(ctx, name.clone(), &args.spec) {
+                Ok(record) => ctx.terminal.status(&describe(&record)),
+                Err(error) => drop(not_created.insert(name.clone(), error)),
+            },
             Some(entry) => {
                 let ignored = entry.record.map(|record| args.spec.differences(&record)).unwrap_or_default();
                 if !ignored.is_empty() {
@@ -43,7 +49,14 @@ pub fn run(ctx: &Context, args: Args) -> Result<u8, Failure> {
                 }
             }
         }
-        names.push(name);
     }
-    each(ctx, "up", args.many, names, |vm| until_ready(vm, args.timeout, false))
+    each(ctx, "up", args.many, names, |vm| {
+        let error = not_created.remove(&vm.name);
+        async move {
+            match error {
+                Some(error) => Err(error),
+                None => until_ready(vm, timeout, false).await,
+            }
+        }
+    })
 }

@@ -53,8 +53,8 @@ pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
         return Err(error.into());
     }
     let names = match stopped {
-        true => args.targets.require_own(ctx, "wait")?,
-        false => args.targets.require_names(ctx, "wait")?,
+        true => args.targets.named_own(ctx, "wait")?,
+        false => args.targets.named(ctx, "wait")?,
     };
     let (patience, timeout) = (Patience::of(args.timeout).insisting(), args.timeout);
     let begun = Instant::now();

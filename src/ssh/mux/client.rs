@@ -98,9 +98,11 @@ impl Holder {
         stream.set_nonblocking(true)?;
         let (hear, mut tell) = UnixStream::from_std(stream)?.into_split();
         let mut hear = Listener::new(hear);
-        if timeout(READ, hear.next()).await != Ok(Some(Reply::Here))
-            || timeout(CONNECT, hear.next()).await != Ok(Some(Reply::Connected))
-        {
+        let mut reply = timeout(READ, hear.next()).await;
+        if reply == Ok(Some(Reply::Here)) {
+            reply = timeout(CONNECT, hear.next()).await;
+        }
+        if reply != Ok(Some(Reply::Connected)) {
             return Ok(None);
         }
         wire::say(&mut tell, &Go).await?;

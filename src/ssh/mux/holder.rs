@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -90,14 +91,16 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
 async fn lend(mut stream: UnixStream, pool: &Pool) -> io::Result<()> {
     let Received { request, pipes, connection } = timeout(REQUEST, wire::receive(&mut stream)).await??;
     let (hear, mut answer) = stream.into_split();
-    wire::say(&mut answer, &Reply::Here).await?;
     let key = Key { target: request.target.clone(), boot: request.boot.clone() };
     // Without a connection the command connects by itself, and tells why it cannot.
     let brought = connection.is_some();
-    let found = match connection {
-        Some(brought) => take_over(brought, &key).await.map(|session| (session, None)),
-        None => find(pool, &key).await,
-    };
+    let found = announced(&mut answer, async {
+        match connection {
+            Some(brought) => take_over(brought, &key).await.map(|session| (session, None)),
+            None => find(pool, &key).await,
+        }
+    });
+    let found = found.await?;
     let Some((session, standby)) = found else { return Ok(()) };
     wire::say(&mut answer, &Reply::Connected).await?;
     let mut hear = Listener::new(hear);
@@ -131,6 +134,17 @@ async fn lend(mut stream: UnixStream, pool: &Pool) -> io::Result<()> {
     Ok(())
 }
 
+/// Finds what a command wants; where that takes a while the command is told that somebody is at work.
+async fn announced<T>(answer: &mut OwnedWriteHalf, finding: impl Future<Output = T>) -> io::Result<T> {
+    let mut finding = pin!(finding);
+    // What is there already is found when it is first asked for.
+    if let Ok(found) = timeout(Duration::ZERO, &mut finding).await {
+        return Ok(found);
+    }
+    wire::say(answer, &Reply::Here).await?;
+    Ok(finding.await)
+}
+
 /// Says something to a command that may be gone.
 async fn tell(answer: &mut OwnedWriteHalf, reply: Reply) {
     let _ = wire::say(answer, &reply).await;
@@ -142,7 +156,7 @@ async fn take_over(brought: OwnedFd, key: &Key) -> Option<Arc<Session>> {
     log_in(stream, &key.target, Instant::now() + LOGIN).await.ok().map(Arc::new)
 }
 
-/// Returns a connection that has just shown to be alive, with a shell that waits if there was one.
+/// Returns a connection that has shown to be alive, with a shell that waits if there was one.
 async fn find(pool: &Pool, key: &Key) -> Option<(Arc<Session>, Option<Started>)> {
     while let Some(idle) = pool.take(key) {
         if let Some((session, standby)) = idle.revive().await {

@@ -17,6 +17,10 @@ const KEEP: Duration = Duration::from_secs(120);
 /// How long the server may take to begin with the shell that waits.
 const STANDBY: Duration = Duration::from_secs(10);
 
+/// How long after its last sign of life a connection needs no other. One that breaks is noticed at once; this is for
+/// those on which nothing comes any more.
+const FRESH: Duration = Duration::from_secs(2);
+
 /// How long a connection that was not in use may take for a sign of life.
 const PING: Duration = Duration::from_secs(2);
 
@@ -55,9 +59,10 @@ impl Idle {
         Self { session, standby: tokio::spawn(async { Some(standby) }), since: Instant::now() }
     }
 
-    /// Returns the connection and its shell, if the server gives a sign of life.
+    /// Returns the connection and its shell, if the server gives a sign of life or has only just given one.
     pub async fn revive(self) -> Option<(Arc<Session>, Started)> {
-        if timeout(PING, self.session.is_alive()).await != Ok(true) {
+        let fresh = self.since.elapsed() < FRESH && self.standby.is_finished() && !self.session.is_closed();
+        if !fresh && timeout(PING, self.session.is_alive()).await != Ok(true) {
             return None;
         }
         let standby = self.standby.await.ok().flatten()?;

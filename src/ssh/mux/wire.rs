@@ -21,7 +21,7 @@ use crate::ssh::program::TerminalRequest;
 use crate::ssh::target::Target;
 
 /// Part of the socket's name: a holder of another version is never asked.
-pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "-4");
+pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "-5");
 
 /// The longest request in bytes. A command line has 128 KiB at most, and comes twice.
 const MAX_REQUEST: usize = 1 << 20;
@@ -50,7 +50,7 @@ pub struct Request {
 /// What the holder says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reply {
-    /// The request has been read.
+    /// The request has been read, and it takes a while to have a connection.
     Here,
     /// There is a connection. The program is run when the command says [`Go`], and not without.
     Connected,

@@ -23,15 +23,20 @@ impl Watch {
         }))
     }
 
+    /// Returns the most memory that the command, which has ended, has had, in KiB.
+    pub fn peak(self) -> u64 {
+        self.0.join().unwrap()
+    }
+
     /// Sees that the command, which has ended, stayed small.
     pub fn check(self, about: &str) {
-        let peak = self.0.join().unwrap();
+        let peak = self.peak();
         assert!(peak < MOST, "{about} took {peak} KiB");
     }
 }
 
 /// The most memory that a process has had until now, in KiB; `None` when it has ended.
-fn high_water(pid: u32) -> Option<u64> {
+pub fn high_water(pid: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     line.trim().trim_end_matches(" kB").parse().ok()
