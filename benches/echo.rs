@@ -4,7 +4,7 @@
 #![expect(clippy::indexing_slicing, reason = "a benchmark prints and panics")]
 
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 #[expect(dead_code, reason = "shared with the tests")]
 #[path = "../tests/support/home.rs"]
@@ -70,7 +70,7 @@ fn compare((name, ours): (&str, &Command), theirs: &Command) {
     for _ in 0..KEYS {
         for (one, times) in both.iter_mut().zip(&mut times) {
             std::thread::sleep(PAUSE);
-            times.push(one.echo("x"));
+            times.push(echo(one));
         }
     }
     let shown = times.map(|mut times| {
@@ -85,4 +85,13 @@ fn compare((name, ours): (&str, &Command), theirs: &Command) {
         ours - theirs,
         ours / theirs
     );
+}
+
+/// Types a key and tells how long its echo took.
+fn echo(pty: &mut Pty) -> Duration {
+    let before = pty.screen().len();
+    let begun = Instant::now();
+    pty.type_keys("x");
+    drop(pty.wait(|seen| seen.len() > before, "x"));
+    begun.elapsed()
 }

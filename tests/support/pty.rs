@@ -58,21 +58,13 @@ impl Pty {
         self.keyboard.write_all(keys.as_bytes()).unwrap();
     }
 
-    /// Types something of which something appears, and tells how long that took.
-    pub fn echo(&mut self, keys: &str) -> Duration {
-        let before = self.screen().len();
-        let begun = Instant::now();
-        self.type_keys(keys);
-        drop(self.wait(|seen| seen.len() > before, keys));
-        begun.elapsed()
-    }
-
     /// Waits until a text is on the screen.
     pub fn expect(&self, text: &str) {
         drop(self.wait(|seen| seen.contains(text), text));
     }
 
-    fn wait(&self, found: impl Fn(&str) -> bool, what: &str) -> MutexGuard<'_, String> {
+    /// Waits until what is on the screen is as it should be.
+    pub fn wait(&self, found: impl Fn(&str) -> bool, what: &str) -> MutexGuard<'_, String> {
         let (seen, more) = &*self.seen;
         let patience = Duration::from_secs(60);
         let waited = more.wait_timeout_while(seen.lock().unwrap(), patience, |seen| !found(seen)).unwrap();
