@@ -13,7 +13,6 @@ mod machine;
 mod memory;
 #[path = "../support/processes.rs"]
 mod processes;
-#[expect(dead_code, reason = "shared with the benchmarks")]
 #[path = "../support/pty.rs"]
 mod pty;
 #[path = "../support/sshd.rs"]

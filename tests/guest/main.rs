@@ -9,7 +9,6 @@ mod forwarding;
 mod home;
 #[path = "../support/processes.rs"]
 mod processes;
-#[expect(dead_code, reason = "shared with the benchmarks")]
 #[path = "../support/pty.rs"]
 mod pty;
 
