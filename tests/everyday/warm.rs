@@ -153,7 +153,8 @@ fn nothing_runs_without_a_last_word() {
         let (_reader, output) = std::io::pipe().unwrap();
         wire::send(&stream, &request, &[input.as_fd(), output.as_fd(), output.as_fd()]).unwrap();
         let mut said = BufReader::new(stream.try_clone().unwrap()).lines().map(Result::unwrap);
-        assert_eq!([said.next().unwrap(), said.next().unwrap()], ["\"Here\"", "\"Connected\""]);
+        // "Here" is said only where it takes a while.
+        assert_eq!(said.by_ref().find(|word| word != "\"Here\"").unwrap(), "\"Connected\"");
         stream.write_all(last_word.as_bytes()).unwrap();
         if runs {
             assert!(said.next().unwrap().starts_with("{\"Ended\":"));

@@ -291,9 +291,13 @@ fn survives_a_crash_of_its_kernel(home: &Home) {
 fn boots_again_after(home: &Home, command: &str) {
     let before = sh(home, "cat /proc/sys/kernel/random/boot_id");
     exec(home, &["sh", "-c", &format!("sudo -n {command}")]);
-    let deadline = Instant::now() + Duration::from_secs(120);
+    // An emulated kernel can stand still for half a minute while it boots (`soft lockup` on its console), and the command
+    // waits for it.
+    let patience = Duration::from_secs(120);
+    let deadline = Instant::now() + patience;
     loop {
-        let ran = exec(home, &["cat", "/proc/sys/kernel/random/boot_id"]);
+        let asked = home.command(&["exec", VM, "--", "cat", "/proc/sys/kernel/random/boot_id"]);
+        let ran = finish(asked, patience);
         if ran.code == 0 && ran.out != before {
             break;
         }

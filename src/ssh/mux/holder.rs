@@ -30,6 +30,9 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How long to wait before the next request is taken when one could not be.
 const RECOVER: Duration = Duration::from_millis(50);
 
+/// How long a command is told nothing. What takes longer than a sign of life of a server takes a while.
+const SOON: Duration = Duration::from_millis(50);
+
 /// How long a command may take to say what it wants.
 const REQUEST: Duration = Duration::from_secs(2);
 
@@ -137,8 +140,7 @@ async fn lend(mut stream: UnixStream, pool: &Pool) -> io::Result<()> {
 /// Finds what a command wants; where that takes a while the command is told that somebody is at work.
 async fn announced<T>(answer: &mut OwnedWriteHalf, finding: impl Future<Output = T>) -> io::Result<T> {
     let mut finding = pin!(finding);
-    // What is there already is found when it is first asked for.
-    if let Ok(found) = timeout(Duration::ZERO, &mut finding).await {
+    if let Ok(found) = timeout(SOON, &mut finding).await {
         return Ok(found);
     }
     wire::say(answer, &Reply::Here).await?;
@@ -156,7 +158,7 @@ async fn take_over(brought: OwnedFd, key: &Key) -> Option<Arc<Session>> {
     log_in(stream, &key.target, Instant::now() + LOGIN).await.ok().map(Arc::new)
 }
 
-/// Returns a connection that has shown to be alive, with a shell that waits if there was one.
+/// Returns a connection that has just shown to be alive, with a shell that waits if there was one.
 async fn find(pool: &Pool, key: &Key) -> Option<(Arc<Session>, Option<Started>)> {
     while let Some(idle) = pool.take(key) {
         if let Some((session, standby)) = idle.revive().await {

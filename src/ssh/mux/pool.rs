@@ -17,10 +17,6 @@ const KEEP: Duration = Duration::from_secs(120);
 /// How long the server may take to begin with the shell that waits.
 const STANDBY: Duration = Duration::from_secs(10);
 
-/// How long after its last sign of life a connection needs no other. One that breaks is noticed at once; this is for
-/// those on which nothing comes any more.
-const FRESH: Duration = Duration::from_secs(2);
-
 /// How long a connection that was not in use may take for a sign of life.
 const PING: Duration = Duration::from_secs(2);
 
@@ -59,10 +55,12 @@ impl Idle {
         Self { session, standby: tokio::spawn(async { Some(standby) }), since: Instant::now() }
     }
 
-    /// Returns the connection and its shell, if the server gives a sign of life or has only just given one.
+    /// Returns the connection and its shell, if the server gives a sign of life.
+    ///
+    /// It is asked however short a time ago it gave the last: what a guest that has just gone is sent is lost without a
+    /// word, and a command that was sent may not be sent again.
     pub async fn revive(self) -> Option<(Arc<Session>, Started)> {
-        let fresh = self.since.elapsed() < FRESH && self.standby.is_finished() && !self.session.is_closed();
-        if !fresh && timeout(PING, self.session.is_alive()).await != Ok(true) {
+        if timeout(PING, self.session.is_alive()).await != Ok(true) {
             return None;
         }
         let standby = self.standby.await.ok().flatten()?;
