@@ -18,7 +18,7 @@ fn serve() -> (Fleet, PathBuf) {
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_ai-vm"), bin.join("ai-vm")).unwrap();
     let there = fleet.home.dir().join("there");
     fs::create_dir_all(there.join("sub")).unwrap();
-    for name in ["two words", "$(touch pwned)", "colon:s", "line\nend", "bell\u{7}"] {
+    for name in ["two words", "$(touch pwned)", "colon:s", "line\nend", "bell\u{7}", "right\u{202e}left"] {
         fs::write(there.join(name), "").unwrap();
     }
     fs::create_dir(fleet.home.dir().join("here")).unwrap();

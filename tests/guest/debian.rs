@@ -293,11 +293,10 @@ fn boots_again_after(home: &Home, command: &str) {
     exec(home, &["sh", "-c", &format!("sudo -n {command}")]);
     // An emulated kernel can stand still for half a minute while it boots (`soft lockup` on its console), and the command
     // waits for it.
-    let patience = Duration::from_secs(120);
-    let deadline = Instant::now() + patience;
+    let deadline = Instant::now() + Duration::from_secs(120);
     loop {
         let asked = home.command(&["exec", VM, "--", "cat", "/proc/sys/kernel/random/boot_id"]);
-        let ran = finish(asked, patience);
+        let ran = finish(asked, deadline.saturating_duration_since(Instant::now()));
         if ran.code == 0 && ran.out != before {
             break;
         }

@@ -14,6 +14,7 @@ use crate::lifecycle::reach::{self, Route};
 use crate::ssh::command::RemoteCommand;
 use crate::ssh::program::{Program, Streams};
 use crate::transfer::bridge::Kept;
+use crate::ui::filter;
 use crate::vm::name::VmName;
 
 /// How long somebody who has pressed a key waits.
@@ -53,8 +54,9 @@ pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
     if let (Some(name), Some(path)) = (name, path.strip_prefix(b":")) {
         let found = ctx.block_on(async { timeout(PATIENCE, files(ctx, &name, path)).await })?;
         let found = found.ok().flatten().unwrap_or_default();
-        // A name that could do something to a terminal has to be typed.
-        let shown = found.split_terminator('\0').filter(|path| !path.chars().any(char::is_control));
+        // A name that could do something to a terminal, or make a line look like another, has to be typed.
+        let is_plain = |path: &&str| !path.contains(['\n', '\t']) && filter::lines(path) == *path;
+        let shown = found.split_terminator('\0').filter(is_plain);
         ctx.print(&shown.map(|path| format!("{names}:{path}\n")).collect::<String>())?;
     }
     Ok(0)
