@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use crate::host::layout::{Identity, Layout, VmDir};
 use crate::host::{files, lock};
@@ -32,6 +32,9 @@ pub struct Route {
 /// How long a server that has let us in may take to begin with a program.
 const BEGIN: Duration = Duration::from_secs(30);
 
+/// How long the holder may take to have a connection.
+const CONNECT: Duration = Duration::from_secs(30);
+
 /// The largest key file that is read, in bytes.
 const MAX_KEY: u64 = 16 * 1024;
 
@@ -48,8 +51,8 @@ pub async fn start(
     if route.shared
         && let Some(request) = request(engine, name, patience, program, terminal)?
         // A holder that is sick leaves time to do without it.
-        && let Ok(Some(remote)) =
-            timeout(patience.left() / 2, holder(engine.registry.layout()).run(&request, None)).await
+        && let limit = CONNECT.min(patience.left() / 2)
+        && let Some(remote) = holder(engine.registry.layout()).run(&request, None, limit).await
     {
         return Ok(Running::Shared(remote));
     }
@@ -89,7 +92,7 @@ async fn ask(holder: Holder, attempt: Attempt) -> Outcome<()> {
         command: Some(attempt.question()),
         terminal: None,
     };
-    match timeout_at(attempt.end, holder.run(&request, Some(brought))).await {
+    match timeout_at(attempt.end, holder.run(&request, Some(brought), CONNECT)).await {
         Ok(Some(remote)) => attempt.answered(remote.status(attempt.end).await, ()),
         // Alone it also becomes known what is in the way.
         Ok(None) => Ok(attempt::log_in(attempt).await?.map(drop)),

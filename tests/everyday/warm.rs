@@ -1,6 +1,6 @@
 //! Connections that are kept between commands: used, never wrongly, and done without when the holder is sick.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use ai_vm::lifecycle::{Engine, ready};
 use ai_vm::registry::store::Registry;
 use ai_vm::ssh::command::RemoteCommand;
 use ai_vm::ssh::mux::client::Holder;
-use ai_vm::ssh::mux::wire::{self, Request};
+use ai_vm::ssh::mux::wire::{self, Claim, Request};
 use ai_vm::ssh::target::Target;
 
 use crate::home::Ran;
@@ -132,7 +132,7 @@ fn a_sick_holder_is_done_without() {
 }
 
 #[test]
-fn nothing_runs_without_a_last_word() {
+fn what_the_command_claims_the_holder_does_not_run() {
     let guest = Guest::serve("");
     ok(&guest, &[]);
     let mark = guest.home.dir().join("ran");
@@ -145,25 +145,23 @@ fn nothing_runs_without_a_last_word() {
         command: Some(RemoteCommand { argv, ..RemoteCommand::default() }.encode().unwrap()),
         terminal: None,
     };
-    for (last_word, runs) in [("", false), ("null\n", true)] {
+    for claimed in [true, false] {
         let socket = guest.home.data().join(Layout::holder_socket(wire::VERSION));
-        let mut stream = UnixStream::connect(socket).unwrap();
+        let stream = UnixStream::connect(socket).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         let (input, _kept) = std::io::pipe().unwrap();
         let (_reader, output) = std::io::pipe().unwrap();
-        wire::send(&stream, &request, &[input.as_fd(), output.as_fd(), output.as_fd()]).unwrap();
-        let mut said = BufReader::new(stream.try_clone().unwrap()).lines().map(Result::unwrap);
+        let claim = Claim::new().unwrap();
+        assert!(!claimed || claim.make());
+        wire::send(&stream, &request, [input.as_fd(), output.as_fd(), output.as_fd()], &claim, None).unwrap();
         // "Here" is said only where it takes a while.
-        assert_eq!(said.by_ref().find(|word| word != "\"Here\"").unwrap(), "\"Connected\"");
-        stream.write_all(last_word.as_bytes()).unwrap();
-        if runs {
-            assert!(said.next().unwrap().starts_with("{\"Ended\":"));
-        } else {
-            stream.shutdown(std::net::Shutdown::Both).unwrap();
-            // The connection goes back: when the next command has used it, this one would have run.
-            ok(&guest, &[]);
-        }
-        assert_eq!(mark.exists(), runs);
+        let said = BufReader::new(stream).lines().map(Result::unwrap).filter(|word| word != "\"Here\"");
+        let said: Vec<String> = said.collect();
+        assert_eq!(said, if claimed { vec![] } else { vec!["\"Running\"", "{\"Ended\":0}"] });
+        assert_eq!(mark.exists(), !claimed);
+        assert!(!claim.make());
+        // The connection went back.
+        ok(&guest, &[]);
     }
 }
 

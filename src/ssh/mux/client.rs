@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream as BlockingStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,7 +15,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::host::{detached, lock, socket};
 use crate::ssh::mux::pipe::{drain, fill};
-use crate::ssh::mux::wire::{self, Go, Listener, Reply, Request};
+use crate::ssh::mux::wire::{self, Claim, Listener, Reply, Request};
 use crate::ssh::program::{Control, End, Sink, Streams};
 use crate::ssh::session::SessionError;
 
@@ -24,9 +24,6 @@ const COME_UP: Duration = Duration::from_millis(500);
 
 /// How long the holder may take to read a request; one that takes longer is sick.
 const READ: Duration = Duration::from_millis(500);
-
-/// How long the holder may take to have a connection.
-const CONNECT: Duration = Duration::from_secs(30);
 
 /// Where the holder of a data directory is found.
 #[derive(Clone, Debug)]
@@ -52,10 +49,16 @@ pub struct Remote {
 
 impl Holder {
     /// Asks the holder to run a program, on a connection of the command's where it brings one on which the server has
-    /// begun to speak. `None` means that the program has not been run, and that it should be in another way.
-    pub async fn run(&self, request: &Request, brought: Option<TcpStream>) -> Option<Remote> {
+    /// begun to speak. It has so long to have a connection. `None` means that the program has not been run, and will not
+    /// be: it should be in another way.
+    pub async fn run(
+        &self,
+        request: &Request,
+        brought: Option<TcpStream>,
+        limit: Duration,
+    ) -> Option<Remote> {
         let stream = self.reach().await?;
-        self.ask(stream, request, brought).await.ok().flatten()
+        ask(stream, request, brought, limit).await.ok().flatten()
     }
 
     /// Connects; starts a holder where none listens.
@@ -78,42 +81,42 @@ impl Holder {
             pause = (pause * 2).min(Duration::from_millis(10));
         }
     }
+}
 
-    async fn ask(
-        &self,
-        stream: BlockingStream,
-        request: &Request,
-        brought: Option<TcpStream>,
-    ) -> io::Result<Option<Remote>> {
-        stream.set_write_timeout(Some(READ))?;
-        let (stdin_there, stdin) = io::pipe()?;
-        let (stdout, stdout_there) = io::pipe()?;
-        let (stderr, stderr_there) = io::pipe()?;
-        let mut there = vec![OwnedFd::from(stdin_there), stdout_there.into(), stderr_there.into()];
-        if let Some(brought) = brought {
-            there.push(brought.into_std()?.into());
-        }
-        wire::send(&stream, request, &there.iter().map(AsFd::as_fd).collect::<Vec<_>>())?;
-        drop(there);
-        stream.set_nonblocking(true)?;
-        let (hear, mut tell) = UnixStream::from_std(stream)?.into_split();
-        let mut hear = Listener::new(hear);
-        let mut reply = timeout(READ, hear.next()).await;
-        if reply == Ok(Some(Reply::Here)) {
-            reply = timeout(CONNECT, hear.next()).await;
-        }
-        if reply != Ok(Some(Reply::Connected)) {
-            return Ok(None);
-        }
-        wire::say(&mut tell, &Go).await?;
-        Ok(Some(Remote {
-            hear,
-            tell,
-            stdin: pipe::Sender::from_owned_fd(stdin.into())?,
-            stdout: pipe::Receiver::from_owned_fd(stdout.into())?,
-            stderr: pipe::Receiver::from_owned_fd(stderr.into())?,
-        }))
+async fn ask(
+    stream: BlockingStream,
+    request: &Request,
+    brought: Option<TcpStream>,
+    limit: Duration,
+) -> io::Result<Option<Remote>> {
+    stream.set_write_timeout(Some(READ))?;
+    let (stdin_there, stdin) = io::pipe()?;
+    let (stdout, stdout_there) = io::pipe()?;
+    let (stderr, stderr_there) = io::pipe()?;
+    let claim = Claim::new()?;
+    let brought = brought.map(TcpStream::into_std).transpose()?;
+    let pipes = [stdin_there.as_fd(), stdout_there.as_fd(), stderr_there.as_fd()];
+    wire::send(&stream, request, pipes, &claim, brought.as_ref().map(AsFd::as_fd))?;
+    // Their ends are to be those of the holder's alone.
+    drop((stdin_there, stdout_there, stderr_there));
+    stream.set_nonblocking(true)?;
+    let (hear, tell) = UnixStream::from_std(stream)?.into_split();
+    let mut hear = Listener::new(hear);
+    let mut reply = timeout(READ, hear.next()).await;
+    if reply == Ok(Some(Reply::Here)) {
+        reply = timeout(limit, hear.next()).await;
     }
+    // Where the claim is no longer to be had it has just been made, and how that ends is still to be heard.
+    if reply != Ok(Some(Reply::Running)) && claim.make() {
+        return Ok(None);
+    }
+    Ok(Some(Remote {
+        hear,
+        tell,
+        stdin: pipe::Sender::from_owned_fd(stdin.into())?,
+        stdout: pipe::Receiver::from_owned_fd(stdout.into())?,
+        stderr: pipe::Receiver::from_owned_fd(stderr.into())?,
+    }))
 }
 
 fn is_absent(error: &io::Error) -> bool {
@@ -138,11 +141,15 @@ impl Remote {
         let feeding = tokio::spawn(fill(stdin, input));
         let ended = {
             let answer = async {
-                match hear.next().await {
-                    Some(Reply::Ended(code)) => Ok(code),
-                    Some(Reply::Refused) => Err(SessionError::Refused(None)),
-                    Some(Reply::NotBegun) => Err(SessionError::NotBegun),
-                    _ => Err(SessionError::Lost(None)),
+                loop {
+                    break match hear.next().await {
+                        // Said too late to be waited for.
+                        Some(Reply::Here | Reply::Running) => continue,
+                        Some(Reply::Ended(code)) => Ok(code),
+                        Some(Reply::Refused) => Err(SessionError::Refused(None)),
+                        Some(Reply::NotBegun) => Err(SessionError::NotBegun),
+                        Some(Reply::Lost) | None => Err(SessionError::Lost(None)),
+                    };
                 }
             };
             let all = async {

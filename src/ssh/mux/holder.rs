@@ -17,7 +17,7 @@ use crate::host::{files, socket};
 use crate::ssh::connect::{Session, connect, log_in};
 use crate::ssh::mux::pipe::source;
 use crate::ssh::mux::pool::{Idle, Key, Pool};
-use crate::ssh::mux::wire::{self, Go, Listener, PIPES, Received, Reply, Request};
+use crate::ssh::mux::wire::{self, Listener, PIPES, Received, Reply, Request};
 use crate::ssh::program::{Control, End, Program, Started, Streams};
 use crate::ssh::session::SessionError;
 
@@ -92,7 +92,7 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
 
 /// Runs one program for a command.
 async fn lend(mut stream: UnixStream, pool: &Pool) -> io::Result<()> {
-    let Received { request, pipes, connection } = timeout(REQUEST, wire::receive(&mut stream)).await??;
+    let Received { request, pipes, claim, connection } = timeout(REQUEST, wire::receive(&mut stream)).await??;
     let (hear, mut answer) = stream.into_split();
     let key = Key { target: request.target.clone(), boot: request.boot.clone() };
     // Without a connection the command connects by itself, and tells why it cannot.
@@ -105,18 +105,17 @@ async fn lend(mut stream: UnixStream, pool: &Pool) -> io::Result<()> {
     });
     let found = found.await?;
     let Some((session, standby)) = found else { return Ok(()) };
-    wire::say(&mut answer, &Reply::Connected).await?;
-    let mut hear = Listener::new(hear);
-    if timeout(REQUEST, hear.next()).await != Ok(Some(Go)) {
+    if !claim.make() {
         // The command has gone another way meanwhile. What is in order stays for the next one.
         if let Some(standby) = standby {
             pool.put(key, Idle::with(session, standby));
         }
         return Ok(());
     }
+    tell(&mut answer, Reply::Running).await;
     let begin_by = Instant::now() + request.limit;
     let ended = match begin(&session, standby, request, begin_by).await {
-        Ok(started) => carry(started, pipes, hear).await,
+        Ok(started) => carry(started, pipes, Listener::new(hear)).await,
         Err(error) => Err(error),
     };
     match ended {

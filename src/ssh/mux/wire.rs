@@ -2,10 +2,11 @@
 
 use std::io::{self, IoSlice, IoSliceMut, Write};
 use std::mem::MaybeUninit;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream as BlockingStream;
 use std::time::Duration;
 
+use rustix::event::{EventfdFlags, eventfd};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags, recvmsg, sendmsg,
@@ -21,7 +22,7 @@ use crate::ssh::program::TerminalRequest;
 use crate::ssh::target::Target;
 
 /// Part of the socket's name: a holder of another version is never asked.
-pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "-5");
+pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "-6");
 
 /// The longest request in bytes. A command line has 128 KiB at most, and comes twice.
 const MAX_REQUEST: usize = 1 << 20;
@@ -29,8 +30,8 @@ const MAX_REQUEST: usize = 1 << 20;
 /// How many pipes come with a request: for stdin, stdout and stderr.
 pub const PIPES: usize = 3;
 
-/// How many descriptors can come with a request: the pipes, and a connection to the server.
-const DESCRIPTORS: usize = PIPES + 1;
+/// How many descriptors can come with a request: the pipes, the claim, and a connection to the server.
+const DESCRIPTORS: usize = PIPES + 2;
 
 /// What a command wants to run, and where.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -52,8 +53,8 @@ pub struct Request {
 pub enum Reply {
     /// The request has been read, and it takes a while to have a connection.
     Here,
-    /// There is a connection. The program is run when the command says [`Go`], and not without.
-    Connected,
+    /// The claim has been made, and the program is being run.
+    Running,
     /// It ended with this exit code, and all of its output is in the pipes.
     Ended(u8),
     /// The connection was lost.
@@ -64,10 +65,23 @@ pub enum Reply {
     NotBegun,
 }
 
-/// What the command says when it still wants its program to be run. From here on it must not run it in another way:
-/// a command that had given up meanwhile, and did so, never says it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Go;
+/// Decides who runs a program: the holder, or the command by itself when it has waited long enough. It can be made once,
+/// by one of the two, without asking the other: a program is never run twice, and nobody waits for an answer.
+#[derive(Debug)]
+pub struct Claim(OwnedFd);
+
+impl Claim {
+    /// Returns a claim that nobody has made.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self(eventfd(1, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?))
+    }
+
+    /// Makes the claim; false when the other has made it.
+    pub fn make(&self) -> bool {
+        // The kernel gives the one to one reader and nothing to the other.
+        rustix::io::read(&self.0, &mut [0; 8]).is_ok()
+    }
+}
 
 /// What came from a command.
 #[derive(Debug)]
@@ -76,18 +90,27 @@ pub struct Received {
     pub request: Request,
     /// The pipes for the program's stdin, stdout and stderr.
     pub pipes: [OwnedFd; PIPES],
+    /// To be made before the program is run.
+    pub claim: Claim,
     /// A connection on which the server has begun to speak, where the command had one.
     pub connection: Option<OwnedFd>,
 }
 
-/// Sends a request with its pipes, and with a connection to the server if there is one.
-pub fn send(stream: &BlockingStream, request: &Request, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+/// Sends a request with its pipes and the claim, and with a connection to the server if there is one.
+pub fn send(
+    stream: &BlockingStream,
+    request: &Request,
+    pipes: [BorrowedFd<'_>; PIPES],
+    claim: &Claim,
+    connection: Option<BorrowedFd<'_>>,
+) -> io::Result<()> {
     let body = serde_json::to_vec(request)?;
     let length = u32::try_from(body.len()).map_err(io::Error::other)?.to_be_bytes();
     let message = [length.as_slice(), &body].concat();
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    ancillary.push(SendAncillaryMessage::ScmRights(descriptors));
+    let descriptors: Vec<_> = pipes.into_iter().chain([claim.0.as_fd()]).chain(connection).collect();
+    ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
     let sent = sendmsg(stream, &[IoSlice::new(&message)], &mut ancillary, SendFlags::NOSIGNAL)?;
     // The descriptors went along with the first byte.
     let mut stream = stream;
@@ -97,10 +120,13 @@ pub fn send(stream: &BlockingStream, request: &Request, descriptors: &[BorrowedF
 /// Receives a request.
 pub async fn receive(stream: &mut UnixStream) -> io::Result<Received> {
     let mut length = [0; 4];
-    let (read, mut pipes) =
+    let (read, descriptors) =
         stream.async_io(Interest::READABLE, || receive_descriptors(&*stream, &mut length)).await?;
-    let connection = if pipes.len() > PIPES { pipes.pop() } else { None };
+    let mut descriptors = descriptors.into_iter();
+    let pipes = descriptors.by_ref().take(PIPES).collect::<Vec<_>>();
     let pipes = <[OwnedFd; PIPES]>::try_from(pipes).map_err(|_| io::ErrorKind::InvalidData)?;
+    let claim = Claim(descriptors.next().ok_or(io::ErrorKind::InvalidData)?);
+    let connection = descriptors.next();
     stream.read_exact(length.get_mut(read..).unwrap_or_default()).await?;
     let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
     if length > MAX_REQUEST {
@@ -108,7 +134,7 @@ pub async fn receive(stream: &mut UnixStream) -> io::Result<Received> {
     }
     let mut body = vec![0; length];
     stream.read_exact(&mut body).await?;
-    Ok(Received { request: serde_json::from_slice(&body)?, pipes, connection })
+    Ok(Received { request: serde_json::from_slice(&body)?, pipes, claim, connection })
 }
 
 fn receive_descriptors(stream: &UnixStream, bytes: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
