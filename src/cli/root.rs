@@ -23,6 +23,7 @@ pub struct Cli {
 
 /// The verbs.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub enum Command {
     /// Create VMs that do not exist, start them, and wait until they are ready
     Up(up::Args),
