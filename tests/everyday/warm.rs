@@ -87,7 +87,8 @@ fn a_connection_that_was_brought_serves_the_next_command() {
         let code = runtime.block_on(async {
             let brought = tokio::net::TcpStream::connect(("127.0.0.1", guest.port)).await.unwrap();
             let end = tokio::time::Instant::now() + Duration::from_secs(20);
-            holder.run(&request, Some(brought)).await.unwrap().status(end).await.unwrap()
+            let limit = Duration::from_secs(20);
+            holder.run(&request, Some(brought), limit).await.unwrap().status(end).await.unwrap()
         });
         assert_eq!(code == 0, kept);
         let before = logins(&guest);
@@ -118,7 +119,13 @@ fn a_sick_holder_is_done_without() {
     let guest = Guest::serve("");
     ok(&guest, &[]);
     processes::signal(holder(&guest), "STOP");
+    let ran = guest.home.dir().join("ran");
+    let count = format!("echo >> {}", ran.display());
+    guest.home.ok(&["exec", "vm", "--", "sh", "-c", &count]);
+    // It finds the request when it goes on, and that it may not be carried out any more.
+    processes::signal(holder(&guest), "CONT");
     ok(&guest, &[]);
+    assert_eq!(std::fs::read(&ran).unwrap(), b"\n");
     processes::signal(holder(&guest), "KILL");
     ok(&guest, &[]);
     ok(&guest, &[]);
