@@ -33,6 +33,17 @@ in
       lib.stringToCharacters text
     );
 
+  # The first line of a file's content.
+  firstLine = content: lib.head (lib.splitString "\n" content);
+
+  # The host name of a VM: lower case, `_` as `-`, no `-` at the end, as the command line has it.
+  hostName =
+    name:
+    let
+      lowered = lib.replaceStrings [ "_" ] [ "-" ] (lib.toLower name);
+    in
+    lib.head (builtins.match "(.*[^-])-*" lowered);
+
   # Tells whether a text has control characters, which nothing that is named here may have.
   hasControls = text: builtins.match ".*[[:cntrl:]].*" (lib.replaceStrings [ "\n" ] [ "\t" ] text) != null;
 
