@@ -14,7 +14,6 @@ let
   program = import ./program.nix { inherit pkgs; };
   json = pkgs.formats.json { };
   unit = "ai-vm-configuration";
-  parts = ../guest-flake;
 
   # Only what a guest is made of: the modules are content, the same here as in the guest, where they are /etc/nixos/modules.
   modules = builtins.path {
@@ -36,13 +35,21 @@ let
   # The release of the image is that of the VM's creation, for the life of the VM.
   data = spec.describe (vm // { stateVersion = config.system.stateVersion; });
 
-  template = pkgs.runCommand "ai-vm-configuration" { } ''
-    mkdir "$out"
-    cp ${parts}/flake.nix ${parts}/configuration.nix ${parts}/hardware-configuration.nix ${parts}/README.md "$out"
-    cp -r ${modules} "$out/modules"
-    cp ${json.generate "vm.json" data} "$out/vm.json"
-    cp ${json.generate "flake.lock" config.ai-vm-lock} "$out/flake.lock"
-  '';
+  template =
+    pkgs.runCommand "ai-vm-configuration"
+      {
+        inherit modules;
+        parts = ../guest-flake;
+        data = json.generate "vm.json" data;
+        lock = json.generate "flake.lock" config.ai-vm-lock;
+      }
+      ''
+        mkdir "$out"
+        cp "$parts/flake.nix" "$parts/configuration.nix" "$parts/hardware-configuration.nix" "$parts/README.md" "$out"
+        cp -r "$modules" "$out/modules"
+        cp "$data" "$out/vm.json"
+        cp "$lock" "$out/flake.lock"
+      '';
 in
 {
   options.ai-vm-lock = lib.mkOption {

@@ -35,11 +35,16 @@ in
     rootPaths = config.virtualisation.additionalPaths;
   };
 
-  system.build.ai-vm = pkgs.runCommand "ai-vm-${vm.name}" {
-    meta.mainProgram = "run-${vm.name}-vm";
-  } ''
-    mkdir "$out"
-    ln -s ${config.system.build.vm}/bin ${config.system.build.vm}/system "$out"
-    cp ${json.generate "manifest.json" content} "$out/manifest.json"
-  '';
+  system.build.ai-vm =
+    pkgs.runCommand "ai-vm-${vm.name}"
+      {
+        inherit (config.system.build) vm;
+        manifest = json.generate "manifest.json" content;
+        meta.mainProgram = "run-${vm.name}-vm";
+      }
+      ''
+        mkdir "$out"
+        ln -s "$vm/bin" "$vm/system" "$out"
+        cp "$manifest" "$out/manifest.json"
+      '';
 }

@@ -22,11 +22,11 @@ let
     };
   };
 
-  # A value that can be forced and written: packages by their names.
+  # A value that can be forced and written: packages by their paths, which tell what went into them.
   scrub =
     value:
     if lib.isDerivation value then
-      "<${value.name}>"
+      "<${value}>"
     else if builtins.isAttrs value then
       lib.mapAttrs (_: scrub) value
     else if builtins.isList value then

@@ -15,8 +15,19 @@ let
       meta.mainProgram = name;
       inputDerivation = fake "${name}-inputs";
     };
-  # What was given to a builder, for tests to look at.
-  built = name: given: fake name // { inherit given; };
+  # What a builder was given is there for tests to look at, and another thing given makes another path.
+  built =
+    name: given:
+    fake name
+    // derivation {
+      inherit name;
+      system = "x86_64-linux";
+      builder = "/bin/sh";
+      given = builtins.toJSON given;
+    }
+    // {
+      inherit given;
+    };
 
   names = [
     "bat"
