@@ -10,19 +10,26 @@ pub fn repository() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// Says what a test could not look at, to those who ask to see (`--nocapture`).
+#[expect(clippy::print_stderr, reason = "there is nobody else to tell")]
+pub fn note(text: &str) {
+    eprintln!("note: {text}");
+}
+
 /// The libraries to evaluate with: the stand-in, and the real one where it is given.
 pub fn libraries() -> Vec<PathBuf> {
     let stand_in = repository().join("tests/nixos/lib");
     let real = std::env::var_os("NIXPKGS_LIB").filter(|path| !path.is_empty()).map(PathBuf::from);
     if real.is_none() {
-        println!("NIXPKGS_LIB is not set, so nixpkgs' own lib is not tried");
+        note("NIXPKGS_LIB is not set, so nixpkgs' own lib is not tried");
     }
     [Some(stand_in), real].into_iter().flatten().collect()
 }
 
 fn command(state: &Path) -> Command {
     let mut command = Command::new("nix-instantiate");
-    // Nothing of the machine's own Nix is asked or changed.
+    // Nothing of the machine's own Nix is asked or changed, and nobody has to be able to write to a store.
+    command.args(["--store", "dummy://"]);
     command.env("NIX_STATE_DIR", state).env("NIX_CONF_DIR", state).env("HOME", state).env_remove("NIX_PATH");
     command
 }

@@ -61,7 +61,7 @@ fn every_file_is_formatted() {
     match Command::new("nixfmt").arg("--check").args(&files).output() {
         Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr)),
         Err(_) => {
-            println!("nixfmt is not installed, so only tabs, blanks, indents and lengths were looked at")
+            nix::note("nixfmt is not installed, so only tabs, blanks, indents and lengths were looked at");
         }
     }
 }
