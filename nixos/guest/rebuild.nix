@@ -1,4 +1,4 @@
-# `rebuild`: applies /etc/nixos.
+# `rebuild`: applies /etc/nixos, by the nixos-rebuild that the system has anyway.
 { config, pkgs, ... }:
 let
   program = import ./program.nix { inherit pkgs; };
@@ -11,7 +11,6 @@ in
         pkgs.coreutils
         pkgs.diffutils
         pkgs.git
-        pkgs.nixos-rebuild-ng
         config.nix.package
       ];
     })

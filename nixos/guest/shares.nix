@@ -26,16 +26,19 @@ in
     }) shares
   );
 
-  # Read-only is what QEMU enforces: root in the guest can mount as it likes. With `none`, files are the host user's own,
-  # with their real permissions and links; what the guest cannot have (other owners) is left away without an error.
-  # The path is a text to QEMU and to the shell, whatever it holds.
+  # Read-only is what QEMU enforces: root in the guest can mount as it likes. With the model `none`, files are the host user's
+  # own, with their real permissions and links, and what the guest cannot have (other owners) is left away without an error.
+  # A QEMU that root has started could give it: then owners and modes are only noted down, lest root in the guest makes
+  # programs on the host that run as root. The path is a text to QEMU and to the shell, whatever it holds.
   virtualisation.qemu.options = map (
     folder:
     "-virtfs "
-    + lib.escapeShellArg (
-      "local,path=${text.qemuValue folder.path},security_model=none,mount_tag=${folder.tag}"
-      + ",multidevs=remap"
-      + lib.optionalString (folder.mode == "ro") ",readonly=on"
+    + lib.escapeShellArg "local,path=${text.qemuValue folder.path},mount_tag=${folder.tag},multidevs=remap"
+    + (
+      if folder.mode == "ro" then
+        ",security_model=none,readonly=on"
+      else
+        '',security_model="$([ "$(id -u)" = 0 ] && echo mapped-xattr || echo none)"''
     )
   ) shares;
 

@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Applies the configuration in /etc/nixos to this VM, says what changed and whether a restart is needed.
 set -euo pipefail
+# A unit that is run for this does not have what a login has.
+PATH=$PATH:/run/wrappers/bin:/run/current-system/sw/bin
 configuration=${AI_VM_CONFIGURATION:-/etc/nixos}
 current=${AI_VM_CURRENT_SYSTEM:-/run/current-system}
 booted=${AI_VM_BOOTED_SYSTEM:-/run/booted-system}

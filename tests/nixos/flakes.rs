@@ -76,39 +76,46 @@ fn hostile_data_is_refused_or_arrives_exactly() {
                 assert!(why.contains("ai-vm: ") && !why.contains("evaluation aborted"), "{data}: {why}");
             }
             let folder = format!("/srv/{hostile}");
-            let data = json!({ "schema": 1, "sharedRO": [folder] });
-            let what = "lib.filter (lib.hasInfix \"mount_tag=ro-\") vm.config.virtualisation.qemu.options";
+            let data = json!({ "schema": 1, "sharedRO": [folder], "sharedRW": [folder] });
+            let what = "lib.filter (lib.hasInfix \"/srv/\") vm.config.virtualisation.qemu.options";
             match vm_flake(&library, &data.to_string(), what) {
                 Err(why) => {
                     assert!(hostile.contains('\n'), "{hostile}: {why}");
                     assert!(why.contains("ai-vm: ") && why.contains("control characters"), "{why}");
                 }
                 Ok(options) => {
-                    let options = options.as_array().unwrap();
-                    assert_eq!(options.len(), 1);
-                    assert_eq!(shell_words(options[0].as_str().unwrap()), expected_words(&folder, options));
+                    let mut options: Vec<_> =
+                        options.as_array().unwrap().iter().map(|one| one.as_str().unwrap()).collect();
+                    options.sort_by_key(|option| option.contains("mount_tag=rw-"));
+                    let [read_only, writable] = options[..] else { panic!("{options:?}") };
+                    assert_eq!(
+                        shell_words(read_only, "1000"),
+                        share(&folder, read_only, "ro", "none,readonly=on")
+                    );
+                    assert_eq!(shell_words(writable, "1000"), share(&folder, writable, "rw", "none"));
+                    // As root, QEMU could make files of root's; so it notes owners down instead.
+                    assert_eq!(shell_words(writable, "0"), share(&folder, writable, "rw", "mapped-xattr"));
                 }
             }
         }
     }
 }
 
-/// What a shell makes of an option of the run script.
-fn shell_words(option: &str) -> Vec<String> {
-    let script = format!("printf '%s\\0' {option}");
+/// What a shell of the user with this id makes of an option of the run script.
+fn shell_words(option: &str, uid: &str) -> Vec<String> {
+    let script = format!("id() {{ echo {uid}; }}; printf '%s\\0' {option}");
     let output = std::process::Command::new("sh").arg("-c").arg(script).output().unwrap();
     assert!(output.status.success());
     let text = String::from_utf8(output.stdout).unwrap();
     text.trim_end_matches('\0').split('\0').map(str::to_owned).collect()
 }
 
-/// The two words that QEMU has to get for a folder that is shared read-only.
-fn expected_words(folder: &str, options: &[Value]) -> Vec<String> {
-    let option = options[0].as_str().unwrap();
+/// The two words that QEMU has to get for a shared folder.
+fn share(folder: &str, option: &str, mode: &str, model: &str) -> Vec<String> {
     let tag = option.split("mount_tag=").nth(1).unwrap().split(',').next().unwrap();
-    assert!(tag.len() <= 31 && tag.starts_with("ro-"), "{tag}");
+    assert!(tag.len() <= 31 && tag.starts_with(mode), "{tag}");
     let path = folder.replace(',', ",,");
-    let value = format!("local,path={path},security_model=none,mount_tag={tag},multidevs=remap,readonly=on");
+    let value = format!("local,path={path},mount_tag={tag},multidevs=remap,security_model={model}");
     vec!["-virtfs".to_owned(), value]
 }
 

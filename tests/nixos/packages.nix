@@ -51,7 +51,6 @@ let
     "jq"
     "nano"
     "nix"
-    "nixos-rebuild-ng"
     "nodejs"
     "openssh"
     "python3"
