@@ -8,14 +8,17 @@ let
   ours = import ./lib { inherit lib; };
 
   # The modules of a guest of this specification. The guest's own flake (guest-flake/flake.nix) has the same.
-  modulesFor = spec: modules: [
-    ./guest
-    {
-      nixpkgs.hostPlatform = system;
-      ai-vm = lib.mapAttrs (_: lib.mkDefault) spec;
-      ai-vm-lock = ours.lock.lockFor nixpkgs;
-    }
-  ] ++ modules;
+  modulesFor =
+    spec: modules:
+    [
+      ./guest
+      {
+        nixpkgs.hostPlatform = system;
+        ai-vm = lib.mapAttrs (_: lib.mkDefault) spec;
+        ai-vm-lock = ours.lock.lockFor nixpkgs;
+      }
+    ]
+    ++ modules;
 in
 {
   inherit (ours.size) parseSize;

@@ -25,7 +25,8 @@ let
     unit = import ../../tests/nixos/unit.nix { inherit lib; };
     refusals = import ../../tests/nixos/refusals.nix { inherit lib; };
   };
-  allTrue = value: if builtins.isAttrs value then lib.all allTrue (lib.attrValues value) else value != false;
+  allTrue =
+    value: if builtins.isAttrs value then lib.all allTrue (lib.attrValues value) else value != false;
 in
 {
   package = self.packages.${pkgs.stdenv.hostPlatform.system}.ai-vm;

@@ -3,7 +3,10 @@
 { ours, pkgs }:
 let
   # The keys that nixpkgs' own tests have; they open nothing else.
-  inherit (import (pkgs.path + "/nixos/tests/ssh-keys.nix") pkgs) snakeOilPrivateKey snakeOilPublicKey;
+  inherit (import (pkgs.path + "/nixos/tests/ssh-keys.nix") pkgs)
+    snakeOilPrivateKey
+    snakeOilPublicKey
+    ;
   vm = ours.makeCustomVM {
     name = "web";
     ram = "2gb";

@@ -27,7 +27,9 @@ lib.mkIf vm.desktop {
   virtualisation.qemu.options = [
     (
       "-device virtio-vga"
-      + lib.optionalString (resolution != null) ",xres=${toString vm.resolution.x},yres=${toString vm.resolution.y}"
+      + lib.optionalString (
+        resolution != null
+      ) ",xres=${toString vm.resolution.x},yres=${toString vm.resolution.y}"
     )
   ];
 }

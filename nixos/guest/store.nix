@@ -92,21 +92,24 @@ in
 
   # One file that holds the closure of the system and the list of its paths, as qemu-vm.nix makes one at each start. The
   # same closure gives the same file: no times, no owners, and an identifier that is not drawn.
-  system.build.ai-vm-store-image = pkgs.runCommand "ai-vm-store-image" {
-    nativeBuildInputs = [
-      pkgs.gnutar
-      pkgs.erofs-utils
-    ];
-    closure = pkgs.closureInfo {
-      rootPaths = [
-        config.system.build.toplevel
-        config.system.build.ai-vm-registration
-      ];
-    };
-  } ''
-    tar --create --absolute-names --verbatim-files-from --transform 'flags=rSh;s|${builtins.storeDir}/||' \
-      --files-from "$closure/store-paths" |
-      mkfs.erofs --quiet --force-uid=0 --force-gid=0 -L ${label} -T 0 \
-        -U 6f6e1d54-6a1c-4b39-9d0e-3b1f3a1c9a11 --hard-dereference --tar=f "$out"
-  '';
+  system.build.ai-vm-store-image =
+    pkgs.runCommand "ai-vm-store-image"
+      {
+        nativeBuildInputs = [
+          pkgs.gnutar
+          pkgs.erofs-utils
+        ];
+        closure = pkgs.closureInfo {
+          rootPaths = [
+            config.system.build.toplevel
+            config.system.build.ai-vm-registration
+          ];
+        };
+      }
+      ''
+        tar --create --absolute-names --verbatim-files-from --transform 'flags=rSh;s|${builtins.storeDir}/||' \
+          --files-from "$closure/store-paths" |
+          mkfs.erofs --quiet --force-uid=0 --force-gid=0 -L ${label} -T 0 \
+            -U 6f6e1d54-6a1c-4b39-9d0e-3b1f3a1c9a11 --hard-dereference --tar=f "$out"
+      '';
 }

@@ -36,7 +36,14 @@ let
       number = readNumber given;
       parts = if builtins.isString given then lib.splitString ":" given else [ given ];
     in
-    if builtins.isAttrs given && lib.attrNames given == [ "guest" "host" ] then
+    if
+      builtins.isAttrs given
+      &&
+        lib.attrNames given == [
+          "guest"
+          "host"
+        ]
+    then
       {
         host = number given.host;
         guest = number given.guest;

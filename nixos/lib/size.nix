@@ -71,7 +71,8 @@ rec {
 
   # Memory in MiB.
   parseMemory =
-    value: within "memory size" "from 128mb to 1024gb" 128 (1024 * 1024) value (toMiB "memory size" value);
+    value:
+    within "memory size" "from 128mb to 1024gb" 128 (1024 * 1024) value (toMiB "memory size" value);
 
   # Disk in GiB.
   parseDisk =

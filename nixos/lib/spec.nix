@@ -23,13 +23,20 @@ let
     inherit default;
     read =
       key: value:
-      if builtins.isBool value then value else throw "ai-vm: `${key}` is true or false, not ${show value}";
+      if builtins.isBool value then
+        value
+      else
+        throw "ai-vm: `${key}` is true or false, not ${show value}";
   };
 
   readResolution =
     given:
     let
-      parts = if builtins.isString given then builtins.match "([1-9][0-9]{2,4})x([1-9][0-9]{2,4})" given else null;
+      parts =
+        if builtins.isString given then
+          builtins.match "([1-9][0-9]{2,4})x([1-9][0-9]{2,4})" given
+        else
+          null;
       number = builtins.fromJSON;
       within = value: builtins.isInt value && value >= 320 && value <= 16384;
       pair =
@@ -44,7 +51,14 @@ let
     if given == null then
       null
     else if
-      builtins.isAttrs pair && lib.attrNames pair == [ "x" "y" ] && within pair.x && within pair.y
+      builtins.isAttrs pair
+      &&
+        lib.attrNames pair == [
+          "x"
+          "y"
+        ]
+      && within pair.x
+      && within pair.y
     then
       pair
     else
@@ -59,7 +73,9 @@ let
 
   readRelease =
     given:
-    if given == null || builtins.isString given && builtins.match "[0-9]{2}\\.[0-9]{2}" given != null then
+    if
+      given == null || builtins.isString given && builtins.match "[0-9]{2}\\.[0-9]{2}" given != null
+    then
       given
     else
       throw "ai-vm: ${show given} is not a release of NixOS such as \"26.05\"";
@@ -166,5 +182,6 @@ rec {
 
   # `1920x1080`, or null.
   resolutionText =
-    resolution: if resolution == null then null else "${toString resolution.x}x${toString resolution.y}";
+    resolution:
+    if resolution == null then null else "${toString resolution.x}x${toString resolution.y}";
 }

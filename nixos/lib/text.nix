@@ -45,7 +45,8 @@ in
     lib.head (builtins.match "(.*[^-])-*" lowered);
 
   # Tells whether a text has control characters, which nothing that is named here may have.
-  hasControls = text: builtins.match ".*[[:cntrl:]].*" (lib.replaceStrings [ "\n" ] [ "\t" ] text) != null;
+  hasControls =
+    text: builtins.match ".*[[:cntrl:]].*" (lib.replaceStrings [ "\n" ] [ "\t" ] text) != null;
 
   # A value inside QEMU's comma-separated options, where only a comma has a meaning.
   qemuValue = lib.replaceStrings [ "," ] [ ",," ];

@@ -6,7 +6,9 @@ let
 
   readName =
     name:
-    if builtins.isString name && builtins.match "[a-z_][a-z0-9_-]{0,30}" name != null && name != "root" then
+    if
+      builtins.isString name && builtins.match "[a-z_][a-z0-9_-]{0,30}" name != null && name != "root"
+    then
       name
     else
       throw "ai-vm: ${show name} is not a name for a user; use lower-case letters, digits, `-` and `_`, at most 31, and not root";
@@ -30,7 +32,13 @@ let
     given:
     let
       user = if builtins.isString given then { name = given; } else given;
-      unknown = lib.attrNames (removeAttrs user [ "name" "uid" "keys" ]);
+      unknown = lib.attrNames (
+        removeAttrs user [
+          "name"
+          "uid"
+          "keys"
+        ]
+      );
       keys = user.keys or [ ];
     in
     if !builtins.isAttrs user || !(user ? name) then

@@ -86,12 +86,15 @@ let
       readOnly = lib.filter (lib.hasInfix "readonly=on") folders;
       ports = spec.ports or null;
       mounts = config.fileSystems;
-      drives = if config.virtualisation.qemu.drives == null then [ ] else config.virtualisation.qemu.drives;
+      drives =
+        if config.virtualisation.qemu.drives == null then [ ] else config.virtualisation.qemu.drives;
     in
     {
       "no assertion fails" = guest.failures evaluated == [ ];
       "nothing of the host is shared unasked" =
-        config.virtualisation.sharedDirectories == { } && !(mounts ? "/tmp/shared") && !(mounts ? "/tmp/xchg");
+        config.virtualisation.sharedDirectories == { }
+        && !(mounts ? "/tmp/shared")
+        && !(mounts ? "/tmp/xchg");
       "read-only is QEMU's to enforce" =
         lib.length readOnly
         == lib.length (spec.sharedRO or [ ]) + (if spec.store or "host" == "host" then 1 else 0)
@@ -106,7 +109,9 @@ let
         && (mounts ? "/nix/var") == is "overlay"
         && (config.boot.initrd.systemd.services ? ai-vm-clean-overlay) == !(is "overlay");
       "nobody collects garbage by itself" =
-        !config.nix.gc.automatic && !config.nix.optimise.automatic && !config.nix.settings.auto-optimise-store;
+        !config.nix.gc.automatic
+        && !config.nix.optimise.automatic
+        && !config.nix.settings.auto-optimise-store;
       "forwards listen on loopback" = lib.all (
         forward: forward.host.address == "127.0.0.1"
       ) config.virtualisation.forwardPorts;
@@ -116,10 +121,11 @@ let
           && config.networking.firewall.allowedTCPPorts == [ ]
         else
           config.networking.firewall.trustedInterfaces == [ ]
-          && config.networking.firewall.allowedTCPPorts == [
-            80
-            22
-          ];
+          &&
+            config.networking.firewall.allowedTCPPorts == [
+              80
+              22
+            ];
       "passwords only if asked for" =
         config.services.openssh.settings.PasswordAuthentication == is "allowEmptyPasswords"
         && config.services.openssh.settings.PermitEmptyPasswords == is "allowEmptyPasswords"
@@ -136,7 +142,9 @@ let
         && lib.any (lib.hasPrefix "-device intel-hda") run == is "audio"
         && lib.elem "video=1920x1080" config.boot.kernelParams == (spec ? resolution);
       "who it is comes at launch" =
-        config.networking.hostName == "" && config.system.name == "ai-vm" && !config.services.openssh.generateHostKeys;
+        config.networking.hostName == ""
+        && config.system.name == "ai-vm"
+        && !config.services.openssh.generateHostKeys;
       "the manifest is what the run script starts" =
         let
           content = config.system.build.ai-vm.given.manifest.given.value;

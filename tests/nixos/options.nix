@@ -131,30 +131,40 @@ let
 
   declare =
     node:
-    lib.mapAttrs (
-      _: child:
-      let
-        source = submoduleOf child;
-        inner = if source.below or { } == { } then null else { options = declare source; };
-        type = typeOf inner child.option.type;
-      in
-      if !(child ? option) then
-        declare child
-      else if child.option ? default then
-        lib.mkOption {
-          inherit type;
-          inherit (child.option) default;
-        }
-      else
-        # A default that is not known must not keep a submodule from being looked at as a whole.
-        lib.mkOption {
-          type = t.nullOr type;
-          default = null;
-        }
-    ) (removeAttrs node.below [ "<name>" "*" ]);
+    lib.mapAttrs
+      (
+        _: child:
+        let
+          source = submoduleOf child;
+          inner = if source.below or { } == { } then null else { options = declare source; };
+          type = typeOf inner child.option.type;
+        in
+        if !(child ? option) then
+          declare child
+        else if child.option ? default then
+          lib.mkOption {
+            inherit type;
+            inherit (child.option) default;
+          }
+        else
+          # A default that is not known must not keep a submodule from being looked at as a whole.
+          lib.mkOption {
+            type = t.nullOr type;
+            default = null;
+          }
+      )
+      (
+        removeAttrs node.below [
+          "<name>"
+          "*"
+        ]
+      );
 
   fromQemu =
-    path: builtins.match ".*virtualisation/(qemu-vm|disk-size-option|guest-networking-options|credentials-options)\\.nix" (data.${path}.file or "") != null;
+    path:
+    builtins.match
+      ".*virtualisation/(qemu-vm|disk-size-option|guest-networking-options|credentials-options)\\.nix"
+      (data.${path}.file or "") != null;
   live = lib.filter (path: !(data.${path}.removed or false) && !(lib.hasInfix "vmVariant" path)) (
     lib.attrNames data
   );
@@ -162,7 +172,8 @@ let
   base = treeOf (lib.filter (path: !(fromQemu path)) live);
   # Units of the initial RAM disk are units.
   withInitrd = lib.recursiveUpdate base {
-    below.boot.below.initrd.below.systemd.below.services.below = base.below.systemd.below.services.below;
+    below.boot.below.initrd.below.systemd.below.services.below =
+      base.below.systemd.below.services.below;
   };
 in
 {
@@ -179,5 +190,7 @@ in
 
   # For the tests of these tests.
   count = lib.length live;
-  renamed = lib.filter (path: data.${path} ? renamed_to && !(lib.hasInfix "<" path)) (lib.attrNames data);
+  renamed = lib.filter (path: data.${path} ? renamed_to && !(lib.hasInfix "<" path)) (
+    lib.attrNames data
+  );
 }

@@ -19,18 +19,42 @@ let
     lib.length failures == 1 && lib.hasInfix "ai-vm-collect-garbage" (lib.head failures);
 
   wrong = {
-    "unknown option" = { services.opensshd.enable = true; };
-    "unknown option of a submodule" = { systemd.services.x.wantedby = [ ]; };
-    "unknown option of a user" = { users.users.dev.extraGroup = [ "wheel" ]; };
-    "unknown option of a file system" = { virtualisation.fileSystems."/x".readOnly = true; };
-    "unknown option under a condition that does not hold" = lib.mkIf false { services.opensshd.enable = true; };
-    "wrong type" = { networking.firewall.enable = "yes"; };
-    "wrong type in a list" = { networking.firewall.allowedTCPPorts = [ "80" ]; };
-    "port out of range" = { networking.firewall.allowedTCPPorts = [ 65536 ]; };
-    "value that is none of a few" = { networking.dhcpcd.wait = "forever"; };
-    "two values for one option" = { services.getty.autologinUser = "somebody"; };
-    "wrong key of the VM" = { ai-vm.overaly = true; };
-    "wrong value of the VM" = { ai-vm.ram = "8kb"; };
+    "unknown option" = {
+      services.opensshd.enable = true;
+    };
+    "unknown option of a submodule" = {
+      systemd.services.x.wantedby = [ ];
+    };
+    "unknown option of a user" = {
+      users.users.dev.extraGroup = [ "wheel" ];
+    };
+    "unknown option of a file system" = {
+      virtualisation.fileSystems."/x".readOnly = true;
+    };
+    "unknown option under a condition that does not hold" = lib.mkIf false {
+      services.opensshd.enable = true;
+    };
+    "wrong type" = {
+      networking.firewall.enable = "yes";
+    };
+    "wrong type in a list" = {
+      networking.firewall.allowedTCPPorts = [ "80" ];
+    };
+    "port out of range" = {
+      networking.firewall.allowedTCPPorts = [ 65536 ];
+    };
+    "value that is none of a few" = {
+      networking.dhcpcd.wait = "forever";
+    };
+    "two values for one option" = {
+      services.getty.autologinUser = "somebody";
+    };
+    "wrong key of the VM" = {
+      ai-vm.overaly = true;
+    };
+    "wrong value of the VM" = {
+      ai-vm.ram = "8kb";
+    };
   };
 in
 {
@@ -45,7 +69,11 @@ in
     alone = !(alone { networking.firewall.enable = false; });
     inGuest = !(inGuest { environment.variables.EDITOR = "vim"; });
     # configuration.nix goes before vm.json.
-    goesBefore = (ours.makeCustomVM { audio = false; modules = [ { ai-vm.audio = true; } ]; }).config.services.pipewire.enable;
+    goesBefore =
+      (ours.makeCustomVM {
+        audio = false;
+        modules = [ { ai-vm.audio = true; } ];
+      }).config.services.pipewire.enable;
   };
   # Collecting garbage would hide the host's store, so it is an assertion that fails.
   assertions = lib.genAttrs [ "gc" "optimise" ] (key: fails { nix.${key}.automatic = true; }) // {

@@ -47,7 +47,7 @@ fn every_file_is_formatted() {
             let at = format!("{}:{}", file.display(), index + 1);
             assert!(!line.contains('\t'), "{at}: a tab");
             assert_eq!(line.trim_end(), line, "{at}: blanks at the end");
-            assert!(line.chars().count() <= 180, "{at}: too long");
+            assert!(line.chars().count() <= 150, "{at}: too long");
             let indent = line.len() - line.trim_start().len();
             assert!(indent % 2 == 0 || line.contains("''"), "{at}: indented by {indent}");
         }

@@ -345,41 +345,111 @@ let
   };
 
   refusedSpecs = {
-    unknown-key = { overaly = true; };
-    modules-are-not-data = { modules = [ "/etc/passwd" ]; };
-    newer-schema = { schema = 2; };
-    memory-unit = { ram = "8kb"; };
-    memory-text = { ram = "lots"; };
-    memory-negative = { ram = -1; };
-    memory-fraction = { ram = 1.5; };
-    memory-small = { ram = "127mb"; };
-    memory-large = { ram = "1025gb"; };
-    memory-overflow = { ram = "99999999999999999999gb"; };
-    memory-is-cpus = { ram = "2cpu"; };
-    cpu-zero = { cpu = 0; };
-    cpu-many = { cpu = 129; };
-    cpu-size = { cpu = "2gb"; };
-    storage-fraction = { storage = "1025mb"; };
-    storage-zero = { storage = 0; };
-    name-empty = { name = ""; };
-    name-long = { name = lib.concatMapStrings (_: "a") (lib.genList (_: null) 49); };
-    name-newline = { name = "web\n"; };
-    name-starts-badly = { name = "-web"; };
-    flag-text = { overlay = "true"; };
-    share-relative = { sharedRO = [ "srv" ]; };
-    share-up = { sharedRO = [ "/srv/../etc" ]; };
-    share-root = { sharedRW = [ "/" ]; };
-    share-proc = { sharedRW = [ "/proc/1/root" ]; };
-    share-dev = { sharedRO = [ "/dev/" ]; };
-    share-newline = { sharedRO = [ "/srv/a\n/b" ]; };
-    share-escape = { sharedRO = [ "/srv/a\\040b" ]; };
-    share-is-no-list = { sharedRO = "/srv"; };
-    share-is-no-text = { sharedRO = [ 1 ]; };
-    port-zero = { ports = [ 0 ]; };
-    port-large = { ports = [ 65536 ]; };
-    port-text = { ports = [ "http" ]; };
-    port-injection = { ports = [ "8080:80,hostfwd=tcp::23-:22" ]; };
-    port-three = { ports = [ "1:2:3" ]; };
+    unknown-key = {
+      overaly = true;
+    };
+    modules-are-not-data = {
+      modules = [ "/etc/passwd" ];
+    };
+    newer-schema = {
+      schema = 2;
+    };
+    memory-unit = {
+      ram = "8kb";
+    };
+    memory-text = {
+      ram = "lots";
+    };
+    memory-negative = {
+      ram = -1;
+    };
+    memory-fraction = {
+      ram = 1.5;
+    };
+    memory-small = {
+      ram = "127mb";
+    };
+    memory-large = {
+      ram = "1025gb";
+    };
+    memory-overflow = {
+      ram = "99999999999999999999gb";
+    };
+    memory-is-cpus = {
+      ram = "2cpu";
+    };
+    cpu-zero = {
+      cpu = 0;
+    };
+    cpu-many = {
+      cpu = 129;
+    };
+    cpu-size = {
+      cpu = "2gb";
+    };
+    storage-fraction = {
+      storage = "1025mb";
+    };
+    storage-zero = {
+      storage = 0;
+    };
+    name-empty = {
+      name = "";
+    };
+    name-long = {
+      name = lib.concatMapStrings (_: "a") (lib.genList (_: null) 49);
+    };
+    name-newline = {
+      name = "web\n";
+    };
+    name-starts-badly = {
+      name = "-web";
+    };
+    flag-text = {
+      overlay = "true";
+    };
+    share-relative = {
+      sharedRO = [ "srv" ];
+    };
+    share-up = {
+      sharedRO = [ "/srv/../etc" ];
+    };
+    share-root = {
+      sharedRW = [ "/" ];
+    };
+    share-proc = {
+      sharedRW = [ "/proc/1/root" ];
+    };
+    share-dev = {
+      sharedRO = [ "/dev/" ];
+    };
+    share-newline = {
+      sharedRO = [ "/srv/a\n/b" ];
+    };
+    share-escape = {
+      sharedRO = [ "/srv/a\\040b" ];
+    };
+    share-is-no-list = {
+      sharedRO = "/srv";
+    };
+    share-is-no-text = {
+      sharedRO = [ 1 ];
+    };
+    port-zero = {
+      ports = [ 0 ];
+    };
+    port-large = {
+      ports = [ 65536 ];
+    };
+    port-text = {
+      ports = [ "http" ];
+    };
+    port-injection = {
+      ports = [ "8080:80,hostfwd=tcp::23-:22" ];
+    };
+    port-three = {
+      ports = [ "1:2:3" ];
+    };
     port-extra = {
       ports = [
         {
@@ -395,9 +465,15 @@ let
         "80:90"
       ];
     };
-    ports-number = { ports = 80; };
-    user-none = { users = [ ]; };
-    user-root = { users = [ "root" ]; };
+    ports-number = {
+      ports = 80;
+    };
+    user-none = {
+      users = [ ];
+    };
+    user-root = {
+      users = [ "root" ];
+    };
     user-twice = {
       users = [
         "dev"
@@ -428,7 +504,9 @@ let
         }
       ];
     };
-    resolution-without-desktop = { resolution = "1920x1080"; };
+    resolution-without-desktop = {
+      resolution = "1920x1080";
+    };
     resolution-text = {
       desktop = true;
       resolution = "large";
@@ -437,8 +515,12 @@ let
       desktop = true;
       resolution = "1920x1080,foo=bar";
     };
-    store-elsewhere = { store = "/nix/store"; };
-    state-version = { stateVersion = "unstable"; };
+    store-elsewhere = {
+      store = "/nix/store";
+    };
+    state-version = {
+      stateVersion = "unstable";
+    };
   }
   // lib.listToAttrs (
     map (name: {

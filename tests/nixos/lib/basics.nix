@@ -61,11 +61,17 @@ rec {
   mapAttrsToList = f: attrs: map (name: f name attrs.${name}) (builtins.attrNames attrs);
   setAttrByPath =
     path: value:
-    if path == [ ] then value else { ${builtins.head path} = setAttrByPath (builtins.tail path) value; };
+    if path == [ ] then
+      value
+    else
+      { ${builtins.head path} = setAttrByPath (builtins.tail path) value; };
   recursiveUpdate =
     left: right:
     if builtins.isAttrs left && builtins.isAttrs right then
-      left // mapAttrs (name: value: if left ? ${name} then recursiveUpdate left.${name} value else value) right
+      left
+      // mapAttrs (
+        name: value: if left ? ${name} then recursiveUpdate left.${name} value else value
+      ) right
     else
       right;
   collect =
@@ -81,7 +87,9 @@ rec {
   stringToCharacters = text: genList (index: substring index 1 text) (stringLength text);
   concatStrings = builtins.concatStringsSep "";
   concatMapStrings = f: list: concatStrings (map f list);
-  concatMapStringsSep = separator: f: list: builtins.concatStringsSep separator (map f list);
+  concatMapStringsSep =
+    separator: f: list:
+    builtins.concatStringsSep separator (map f list);
   hasPrefix = prefix: text: substring 0 (stringLength prefix) text == prefix;
   hasSuffix =
     suffix: text:
@@ -92,23 +100,15 @@ rec {
   hasInfix = part: text: builtins.replaceStrings [ part ] [ "" ] text != text;
   removePrefix =
     prefix: text:
-    if hasPrefix prefix text then
-      substring (stringLength prefix) (stringLength text) text
-    else
-      text;
+    if hasPrefix prefix text then substring (stringLength prefix) (stringLength text) text else text;
   removeSuffix =
     suffix: text:
-    if hasSuffix suffix text then
-      substring 0 (stringLength text - stringLength suffix) text
-    else
-      text;
+    if hasSuffix suffix text then substring 0 (stringLength text - stringLength suffix) text else text;
   # Of one character, which is all that is used.
-  splitString =
-    separator: text: filter isString (builtins.split "[${separator}]" text);
-  toLower =
-    builtins.replaceStrings (stringToCharacters "ABCDEFGHIJKLMNOPQRSTUVWXYZ") (
-      stringToCharacters "abcdefghijklmnopqrstuvwxyz"
-    );
+  splitString = separator: text: filter isString (builtins.split "[${separator}]" text);
+  toLower = builtins.replaceStrings (stringToCharacters "ABCDEFGHIJKLMNOPQRSTUVWXYZ") (
+    stringToCharacters "abcdefghijklmnopqrstuvwxyz"
+  );
   escapeShellArg =
     text:
     if builtins.match "[[:alnum:],._+:@%/-]+" text != null then

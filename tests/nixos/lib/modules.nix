@@ -19,14 +19,22 @@ let
   pushDown =
     { file, value }:
     let
-      within = wrap: content: map (def: def // { value = mapAttrs (_: wrap) def.value; }) (pushDown {
-        inherit file;
-        value = content;
-      });
+      within =
+        wrap: content:
+        map (def: def // { value = mapAttrs (_: wrap) def.value; }) (pushDown {
+          inherit file;
+          value = content;
+        });
       kind = value._type or null;
     in
     if kind == "merge" then
-      concatMap (content: pushDown { inherit file; value = content; }) value.contents
+      concatMap (
+        content:
+        pushDown {
+          inherit file;
+          value = content;
+        }
+      ) value.contents
     else if kind == "if" then
       within (lib.mkIf value.condition) value.content
     else if kind == "override" then
@@ -37,14 +45,24 @@ let
       throw "In ${file} stands a value where options are: ${builtins.typeOf value}";
 
   # The definitions of `name` among pushed down ones.
-  below = name: defs: map (def: { inherit (def) file; value = def.value.${name}; }) (filter (def: def.value ? ${name}) defs);
+  below =
+    name: defs:
+    map (def: {
+      inherit (def) file;
+      value = def.value.${name};
+    }) (filter (def: def.value ? ${name}) defs);
 
   # A definition without what stood around it, with its priority; none if its condition does not hold.
   discharge =
     { file, value }:
     let
       kind = value._type or null;
-      again = content: discharge { inherit file; value = content; };
+      again =
+        content:
+        discharge {
+          inherit file;
+          value = content;
+        };
     in
     if kind == "merge" then
       concatMap again value.contents
@@ -112,7 +130,9 @@ let
     let
       declared = lib.unique (concatMap (decl: attrNames decl.value) decls);
       pushed = concatMap pushDown defs;
-      unknown = filter (name: !lib.elem name declared) (lib.unique (concatMap (def: attrNames def.value) pushed));
+      unknown = filter (name: !lib.elem name declared) (
+        lib.unique (concatMap (def: attrNames def.value) pushed)
+      );
       evalName =
         name:
         let
@@ -176,7 +196,16 @@ let
         imports = body.imports or [ ];
         options = body.options or { };
         freeformType = body.freeformType or null;
-        config = if long then body.config or { } else removeAttrs body [ "_file" "freeformType" "imports" "key" ];
+        config =
+          if long then
+            body.config or { }
+          else
+            removeAttrs body [
+              "_file"
+              "freeformType"
+              "imports"
+              "key"
+            ];
       };
 
   # All modules, those imported after those that import them, each once; the other way round, as nixpkgs has it.
@@ -214,16 +243,22 @@ in
     let
       args = {
         inherit config lib options;
-      } // specialArgs;
+      }
+      // specialArgs;
       all = collectModules args modules;
       freeforms = filter (type: type != null) (map (module: module.freeformType) all);
-      options = evalTree prefix (if freeforms == [ ] then null else head freeforms) (map (module: {
-        inherit (module) file;
-        value = module.options;
-      }) all) (map (module: {
-        inherit (module) file;
-        value = module.config;
-      }) all);
+      options =
+        evalTree prefix (if freeforms == [ ] then null else head freeforms)
+          (map (module: {
+            inherit (module) file;
+            value = module.options;
+          }) all)
+          (
+            map (module: {
+              inherit (module) file;
+              value = module.config;
+            }) all
+          );
       config = valuesOf options;
     in
     {

@@ -33,7 +33,9 @@ let
     inherit name check;
     merge = equal;
   };
-  isPathLike = value: builtins.isPath value || (isString value || lib.isDerivation value) && lib.hasPrefix "/" "${value}";
+  isPathLike =
+    value:
+    builtins.isPath value || (isString value || lib.isDerivation value) && lib.hasPrefix "/" "${value}";
 in
 rec {
   bool = simple "boolean" builtins.isBool;
@@ -42,7 +44,9 @@ rec {
   singleLineStr = simple "(optionally newline-terminated) single-line string" (
     value: isString value && !lib.hasInfix "\n" (lib.removeSuffix "\n" value)
   );
-  nonEmptyStr = simple "non-empty string" (value: isString value && builtins.match "[ \t\n]*" value == null);
+  nonEmptyStr = simple "non-empty string" (
+    value: isString value && builtins.match "[ \t\n]*" value == null
+  );
   port = simple "16 bit unsigned integer" (value: isInt value && value >= 0 && value <= 65535);
   ints = {
     positive = simple "positive integer" (value: isInt value && value > 0);
@@ -50,9 +54,13 @@ rec {
   };
   enum = values: simple "one of a few" (value: lib.elem value values);
   path = simple "absolute path" isPathLike;
-  package = simple "package" (value: lib.isDerivation value || isString value && lib.hasPrefix builtins.storeDir value) // {
-    merge = one;
-  };
+  package =
+    simple "package" (
+      value: lib.isDerivation value || isString value && lib.hasPrefix builtins.storeDir value
+    )
+    // {
+      merge = one;
+    };
   raw = {
     name = "raw value";
     check = _: true;
@@ -103,7 +111,14 @@ rec {
     merge =
       loc: defs:
       let
-        element = def: value: lib.mergeDefs (loc ++ [ "*" ]) elemType [ { inherit (def) file; inherit value; } ];
+        element =
+          def: value:
+          lib.mergeDefs (loc ++ [ "*" ]) elemType [
+            {
+              inherit (def) file;
+              inherit value;
+            }
+          ];
         elements = concatMap (def: map (element def) def.value) defs;
       in
       map (merged: merged.value) (lib.filter (merged: merged.defined) elements);
@@ -112,8 +127,7 @@ rec {
   nullOr = type: {
     name = "null or ${type.name}";
     check = value: value == null || type.check value;
-    merge =
-      loc: defs: if all (def: def.value == null) defs then null else type.merge loc defs;
+    merge = loc: defs: if all (def: def.value == null) defs then null else type.merge loc defs;
   };
 
   either = left: right: {
@@ -132,7 +146,10 @@ rec {
       (lib.evalModules {
         prefix = loc;
         specialArgs.name = lib.last loc;
-        modules = [ module ] ++ map (def: {
+        modules = [
+          module
+        ]
+        ++ map (def: {
           _file = def.file;
           config = def.value;
         }) defs;
