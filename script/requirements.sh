@@ -34,7 +34,7 @@ to_test=(
   "setsid=util-linux"
   "sfdisk=fdisk"
   "shellcheck=shellcheck"
-  "nix-instantiate=nix-bin"
+  "nix=nix-bin"
   "git=git"
   "jq=jq"
 )

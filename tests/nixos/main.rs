@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod boot_record;
+mod command_line;
 mod evaluation;
 mod first_boot;
 mod flakes;
