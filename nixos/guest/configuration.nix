@@ -54,6 +54,8 @@ in
 {
   options.ai-vm-lock = lib.mkOption {
     type = lib.types.raw;
+    # Not in anybody's manual, which would have to evaluate the default.
+    internal = true;
     default = lock.lockFor { outPath = pkgs.path; };
     description = "The lock file of the flake in the guest, as data. Set by what knows the flake of nixpkgs.";
   };

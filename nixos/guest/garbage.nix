@@ -55,7 +55,9 @@ in
       RequiresMountsFor = "/sysroot/nix/.rw-store";
     };
     serviceConfig.Type = "oneshot";
+    # The initial RAM disk has its tools there.
     script = ''
+      PATH=/bin:''${PATH-}
       set -- /sysroot/nix/.rw-store/upper
       ${builtins.readFile ../scripts/clean-overlay.sh}
     '';
