@@ -45,6 +45,8 @@ in
             pkgs.openssh
             pkgs.shadow
           ];
+          # Those of the users of the configuration.
+          environment.AI_VM_GROUPS = "wheel,kvm";
         }
       }/bin/${unit}";
     };
