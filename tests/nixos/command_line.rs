@@ -95,6 +95,21 @@ fn a_vm_is_built_as_ai_vm_does_it() {
         format!("{}#packages.x86_64-linux.default.given.manifest.given.value", place.reference("vm"));
     assert_eq!(place.value(&manifest, &VM)["features"]["overlay"], true);
 
+    // What the guest gets of ai-vm: what it is made of, and nothing else.
+    let modules = format!(
+        "{}#packages.x86_64-linux.default.config.system.build.ai-vm-configuration.given.modules",
+        place.reference("vm")
+    );
+    let modules = place.value(&modules, &VM);
+    let stored = place.path("store").join(modules.as_str().unwrap().trim_start_matches('/'));
+    let mut parts: Vec<_> = std::fs::read_dir(&stored)
+        .unwrap()
+        .map(|part| part.unwrap().file_name().into_string().unwrap())
+        .collect();
+    parts.sort();
+    assert_eq!(parts, ["guest", "guest-flake", "lib", "scripts"], "{}", stored.display());
+    assert!(stored.join("scripts/rebuild.sh").exists());
+
     write_vm(&place, &json!({ "schema": 1, "name": "${builtins.abort \"evaluated\"}" }));
     let why = place.plan(&place.reference("vm"), &VM).unwrap_err();
     assert!(why.contains("is not a name for a VM") && !why.contains("aborted"), "{why}");

@@ -60,12 +60,14 @@ fn store() -> Stage {
     stage.write("lower/dddd-host/x", "");
     stage.write("lower/eeee-hidden/x", "");
     whiteout(&stage, "upper/eeee-hidden");
+    whiteout(&stage, "upper/gggg-hidden-and-gone");
+    stage.write("upper/.links/aaaa", "");
     stage.write("profile", "");
     stage.program(
         "nix-store",
         r#"case "$1 $2" in
   '--gc --print-dead')
-    for name in aaaa-own bbbb-own-file cccc-both dddd-host eeee-hidden ffff-gone ../etc .links/aaaa; do
+    for name in aaaa-own bbbb-own-file cccc-both dddd-host eeee-hidden ffff-gone gggg-hidden-and-gone ../etc .links/aaaa; do
       echo "/nix/store/$name"
     done
     echo /etc/passwd ;;

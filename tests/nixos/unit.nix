@@ -375,6 +375,10 @@ let
     memory-overflow = {
       ram = "99999999999999999999gb";
     };
+    # 2^54 + 8: times 1024 it is 8192 in 64 bits.
+    memory-wraps-around = {
+      ram = "18014398509481992gb";
+    };
     memory-is-cpus = {
       ram = "2cpu";
     };
