@@ -159,6 +159,14 @@ fn the_guest_finds_its_own_system() {
         let planned = place.plan(&toplevel, &OURS).unwrap();
         assert!(planned.contains("-toplevel.drv"), "{planned}");
     }
+    // What it would set up is what the host has set up, which has all of the modules and of the data in its path.
+    let unit = "config.systemd.services.ai-vm-configuration.serviceConfig.ExecStart";
+    write_vm(&place, &json!({ "schema": 1, "name": "web", "audio": true }));
+    let host = place.value(&format!("{}#packages.x86_64-linux.default.{unit}", place.reference("vm")), &VM);
+    let inside = format!("path:{}#nixosConfigurations.vm.{unit}", template.dir().display());
+    assert_eq!(place.value(&inside, &OURS), host);
+    assert!(host.as_str().unwrap().contains("-ai-vm-configuration /etc/nixos git"), "{host}");
+
     let sound =
         format!("path:{}#nixosConfigurations.vm.config.services.pipewire.enable", template.dir().display());
     assert_eq!(place.value(&sound, &OURS), true);
