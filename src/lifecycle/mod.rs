@@ -14,6 +14,7 @@ pub mod ports;
 pub mod prepare;
 pub mod reach;
 pub mod ready;
+pub mod recorded;
 pub mod remove;
 pub mod rotate;
 pub mod rotate_error;
@@ -23,6 +24,7 @@ pub mod stop;
 
 use std::path::PathBuf;
 
+use crate::guest::nixos::flake;
 use crate::registry::store::Registry;
 
 /// What every operation on VMs needs.
@@ -38,4 +40,6 @@ pub struct Engine {
     pub agent: Option<PathBuf>,
     /// The user's own SSH keys, for the same.
     pub keys: Vec<PathBuf>,
+    /// What people said about the flake that NixOS guests are built from.
+    pub flake: flake::Said,
 }
