@@ -104,7 +104,7 @@ impl SpecArgs {
                 disk: self.storage.unwrap_or(defaults.disk),
             },
             guest: self.guest(ctx)?,
-            user: self.user(ctx)?,
+            user: login_name(ctx, self.user.clone())?,
             accel: self.accel.or(ctx.config.accel).unwrap_or_default(),
             ports: self.ports(),
             labels: self.labels.iter().map(|label| (label.key.clone(), label.value.clone())).collect(),
@@ -147,17 +147,6 @@ impl SpecArgs {
         }
     }
 
-    /// The login name is the one of the person at the keyboard where a guest can have it: never `root`, which is
-    /// not to be logged into.
-    fn user(&self, ctx: &Context) -> Result<UserName, SpecError> {
-        let asked = self.user.clone().or_else(|| ctx.config.user.clone());
-        if asked.as_ref().is_some_and(UserName::is_root) {
-            return Err(SpecError::User { given: "root".to_owned() });
-        }
-        let ours = || ctx.env.user.as_deref()?.parse().ok().filter(|name: &UserName| !name.is_root());
-        Ok(asked.or_else(ours).unwrap_or_default())
-    }
-
     fn ports(&self) -> PortRequest {
         let mut forwards = self.port.clone();
         if !self.no_default_ports {
@@ -170,6 +159,17 @@ impl SpecArgs {
         let ssh = self.ssh_port.map_or(HostPort::Auto, HostPort::Fixed);
         PortRequest { ssh, forwards, bind: self.bind.into() }
     }
+}
+
+/// Returns the login name of a guest: the one that is asked for, else the one of the person at the keyboard where a guest
+/// can have it. Never `root`, which is not to be logged into.
+pub fn login_name(ctx: &Context, asked: Option<UserName>) -> Result<UserName, SpecError> {
+    let asked = asked.or_else(|| ctx.config.user.clone());
+    if asked.as_ref().is_some_and(UserName::is_root) {
+        return Err(SpecError::User { given: "root".to_owned() });
+    }
+    let ours = || ctx.env.user.as_deref()?.parse().ok().filter(|name: &UserName| !name.is_root());
+    Ok(asked.or_else(ours).unwrap_or_default())
 }
 
 /// Makes a path absolute, because a record is read from other directories; a URL stays as it is.

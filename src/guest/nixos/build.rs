@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::diagnostic::{Diagnostic, Kind};
 use crate::guest::error::ImageError;
-use crate::guest::nixos::flake::{Flake, path_reference};
+use crate::guest::nixos::flake::Flake;
 use crate::guest::nixos::progress::{News, Progress};
 use crate::guest::nixos::{embedded, manifest};
 use crate::guest::store::Manifest;
@@ -73,15 +73,9 @@ pub fn build(
     // Beside the images, because of a build that failed there is no image.
     let log = layout.nixos_log();
     let mut nix = nix()?;
-    nix.args([
-        "build",
-        "--no-write-lock-file",
-        "--log-format",
-        "internal-json",
-        "--print-build-logs",
-        "--out-link",
-    ]);
-    nix.arg(&link).args(["--override-input", "ai-vm", &flake.reference, &path_reference(dir)]);
+    // From inside, so that the directory needs no name: what a path may hold differs between versions of Nix.
+    nix.current_dir(dir).args(["build", "--no-write-lock-file", "--log-format", "internal-json"]);
+    nix.args(["--out-link", "result", "--override-input", "ai-vm", &flake.reference, "path:."]);
     run(&mut nix, flake, &log, on_step)?;
     let result = std::fs::read_link(&link).map_err(failed("read", &link))?;
     let manifest = manifest::read(&result, wanted.key(flake))?;
@@ -136,8 +130,9 @@ pub struct NixError {
 impl NixError {
     /// Returns what matters most, to follow what was tried.
     fn reason(&self) -> String {
-        // The error at the end is the one that the others led to; its first line says it.
-        let lines = self.words.last().into_iter().flat_map(|words| words.lines());
+        // The error at the end is the one that the others led to; its first line says it. What else has its level is advice.
+        let last = self.words.iter().rev().find(|words| words.starts_with("error:"));
+        let lines = last.into_iter().flat_map(|words| words.lines());
         let plain = |line: &str| line.trim().trim_start_matches("error:").trim().to_owned();
         let words = lines.map(plain).find(|line| !line.is_empty());
         words.map(|words| format!(": {words}")).unwrap_or_default()

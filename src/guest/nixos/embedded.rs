@@ -34,8 +34,8 @@ pub fn vm_flake() -> &'static str {
     NIXOS.get_file("vm-flake/flake.nix").and_then(|file| file.contents_utf8()).unwrap_or_default()
 }
 
-/// Writes the flake down, once for each content, and returns its directory.
-pub fn write(layout: &Layout) -> Result<PathBuf, ImageError> {
+/// Writes the flake down, once for each content, and returns the name of its directory.
+pub fn write(layout: &Layout) -> Result<String, ImageError> {
     let contents = contents();
     let mut digest = Sha256::new();
     for (path, content) in &contents {
@@ -48,7 +48,7 @@ pub fn write(layout: &Layout) -> Result<PathBuf, ImageError> {
     let hex: String = digest.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect();
     let place = layout.flake(&hex);
     if place.is_dir() {
-        return Ok(place);
+        return Ok(hex);
     }
     let parent = place.parent().unwrap_or(layout.root());
     files::create_private_dir(parent)?;
@@ -61,9 +61,9 @@ pub fn write(layout: &Layout) -> Result<PathBuf, ImageError> {
     }
     match staged.place(&place) {
         // Somebody else has just written the same.
-        Err(_) if place.is_dir() => Ok(place),
+        Err(_) if place.is_dir() => Ok(hex),
         Err(error) => Err(error.into()),
-        Ok(()) => Ok(place),
+        Ok(()) => Ok(hex),
     }
 }
 
@@ -75,8 +75,9 @@ mod tests {
     fn it_is_the_flake_of_the_checkout() {
         let dir = tempfile::tempdir().unwrap();
         let layout = crate::host::data_dir::open(&dir.path().join("d")).unwrap();
-        let place = write(&layout).unwrap();
-        assert_eq!(write(&layout).unwrap(), place);
+        let name = write(&layout).unwrap();
+        assert_eq!(write(&layout).unwrap(), name);
+        let place = layout.flake(&name);
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         for (path, _) in contents() {
             assert_eq!(std::fs::read(place.join(&path)).unwrap(), std::fs::read(root.join(&path)).unwrap());

@@ -61,7 +61,7 @@ impl fmt::Display for Origin {
 /// A flake reference as Nix takes it, and where it came from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Flake {
-    /// The reference.
+    /// The reference; one that is relative is seen from a directory in the staging area.
     pub reference: String,
     /// Its origin.
     pub origin: Origin,
@@ -71,7 +71,11 @@ pub struct Flake {
 pub fn find(said: &Said, layout: &Layout) -> Result<Flake, ImageError> {
     match named(said) {
         Some(flake) => Ok(flake),
-        None => Ok(Flake { reference: path_reference(&embedded::write(layout)?), origin: Origin::Embedded }),
+        None => Ok(Flake {
+            // As seen from a directory in the staging area, in which Nix is run.
+            reference: format!("path:../../flakes/{}", embedded::write(layout)?),
+            origin: Origin::Embedded,
+        }),
     }
 }
 
@@ -98,11 +102,6 @@ fn is_ours(dir: &Path) -> bool {
 fn checkout_reference(dir: &Path) -> String {
     let scheme = if dir.join(".git").exists() { "git+file://" } else { "path:" };
     format!("{scheme}{}", percent_encoded(dir))
-}
-
-/// Refers to a directory as it is.
-pub fn path_reference(dir: &Path) -> String {
-    format!("path:{}", percent_encoded(dir))
 }
 
 /// Encodes a path for a URL, in which a blank, `?` and `#` mean something else (RFC 3986, section 2).
@@ -156,7 +155,7 @@ mod tests {
         said.by_variable = None;
         assert_eq!(origin(&said), Some(Origin::Installation));
         said.by_installation = None;
-        assert_eq!(named(&said).unwrap().reference, path_reference(checkout.path()));
+        assert_eq!(named(&said).unwrap().reference, checkout_reference(checkout.path()));
         said.working_directory = Some(std::env::temp_dir());
         assert_eq!(origin(&said), Some(Origin::Configuration));
         said.by_configuration = None;
@@ -166,7 +165,7 @@ mod tests {
     #[test]
     fn no_path_means_anything_in_a_reference() {
         assert_eq!(
-            path_reference(Path::new("/a b/${x}?dir=#\"\n")),
+            checkout_reference(Path::new("/a b/${x}?dir=#\"\n")),
             "path:/a%20b/%24%7Bx%7D%3Fdir%3D%23%22%0A"
         );
         assert_eq!(absolute("github:owner/repo"), "github:owner/repo");
