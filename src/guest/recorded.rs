@@ -163,6 +163,10 @@ fn describe(file: &mut File) -> Result<Recorded, ReadError> {
     if description.cmdline.contains(['\0', '\n']) {
         return Err(ReadError::Unusable("its command line has more than one line".to_owned()));
     }
+    let parts = [&description.kernel, &description.initrd].map(|sum| sum.bytes);
+    if parts.into_iter().fold(0, u64::saturating_add) > file.metadata()?.len() {
+        return Err(ReadError::Unusable("it is larger than the disk".to_owned()));
+    }
     let hash = Sha256::digest(&text);
     Ok(Recorded { id: hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect(), description })
 }
@@ -210,3 +214,6 @@ fn skip_padding(file: &mut File, bytes: u64) -> io::Result<()> {
     let padding = usize::try_from(bytes.next_multiple_of(BLOCK) - bytes).unwrap_or_default();
     file.read_exact([0; BLOCK as usize].get_mut(..padding).unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests;

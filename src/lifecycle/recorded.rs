@@ -123,3 +123,6 @@ fn drop_tree(layout: &Layout, dir: &VmDir, at: &str) -> Result<(), LifecycleErro
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
