@@ -34,7 +34,7 @@ impl Images {
 /// A VM that has been started before keeps the image that its disk was made over, and what it boots.
 pub fn for_vm(engine: &Engine, record: &Record, listener: &Listener) -> Result<Images, LifecycleError> {
     let layout = engine.registry.layout();
-    let system = match (&record.guest, &record.system) {
+    let system = match (&record.guest, record.systems.last()) {
         (Guest::Nixos(_), Some(id)) => Some(store::hold(layout, id)?),
         (Guest::Nixos(nixos), None) => Some(nixos_system(engine, nixos, &record.user, listener)?),
         _ => None,
@@ -98,7 +98,7 @@ pub fn nixos_system(
 
 /// Returns the VMs whose disks lie over an image, or that boot it.
 pub fn users(engine: &Engine, id: &str) -> Result<Vec<VmName>, LifecycleError> {
-    let uses = |record: &Record| [&record.base, &record.system].into_iter().flatten().any(|used| used == id);
+    let uses = |record: &Record| record.base.iter().chain(&record.systems).any(|used| used == id);
     let entries = engine.registry.list()?.into_iter();
     // A broken record may name any image: nobody knows that it does not.
     Ok(entries.filter(|entry| entry.record.as_ref().map_or(true, uses)).map(|entry| entry.name).collect())

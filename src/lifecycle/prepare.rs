@@ -58,6 +58,8 @@ pub fn disk(
     disk::create_overlay(&path, Path::new(&base), images.disk.image.manifest.format, hardware.disk)?;
     Ok(engine.registry.update(&record.name, |record, _| {
         record.base = Some(images.disk.image.id.clone());
+        // What needed the earlier ones was on the disk that is gone.
+        record.systems.clear();
         if let Some(system) = &images.system {
             boot_from(record, &system.image);
         }
@@ -72,7 +74,9 @@ pub fn base(image: &Image) -> Result<String, LifecycleError> {
 
 /// Writes down which system a VM boots, and which release its data follow, once and for all.
 pub fn boot_from(record: &mut Record, system: &Image) {
-    record.system = Some(system.id.clone());
+    if record.systems.last() != Some(&system.id) {
+        record.systems.push(system.id.clone());
+    }
     if let (Guest::Nixos(nixos), Some(built)) = (&mut record.guest, &system.manifest.nixos) {
         nixos.state_version.get_or_insert_with(|| built.state_version.clone());
     }

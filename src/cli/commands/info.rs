@@ -82,7 +82,7 @@ fn details(ctx: &Context, vm: &Observed) -> Details {
         uuid: record.map(|record| record.uuid.clone()),
         machine: record.and_then(|record| record.machine.clone()),
         accel: own.map(|record| record.accel),
-        image: record.and_then(|record| record.system.clone().or_else(|| record.base.clone())),
+        image: record.and_then(|record| record.image().cloned()),
         host_key: adopted.and_then(|_| pinned(ctx, &vm.entry.name)),
         identity: adopted.and_then(|adopted| adopted.identity.clone()),
         source: record.and_then(|record| match &record.guest {
