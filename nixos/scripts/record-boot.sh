@@ -41,12 +41,15 @@ fi
 # Without regInfo=: the paths of the host are in the guest's database since its first boot, and the list may be gone from
 # the host's store when the host has a newer build.
 cmdline="$(<"$toplevel/kernel-params") init=$toplevel/init${extra:+ $extra}"
+# With the time, because the host tries each record once: the same system recorded anew is tried anew.
 jq --null-input --compact-output \
   --arg toplevel "$toplevel" --arg cmdline "$cmdline" \
   --argjson kernel "$kernel" --arg kernel_sum "$(sum_of "$toplevel/kernel")" \
   --argjson initrd "$initrd" --arg initrd_sum "$(sum_of "$toplevel/initrd")" \
+  --argjson recorded "$(date +%s%N)" \
   '{
     schema: 1,
+    recorded: $recorded,
     toplevel: $toplevel,
     cmdline: $cmdline,
     kernel: { bytes: $kernel, sha256: $kernel_sum },
