@@ -34,6 +34,7 @@ mod exact_argv;
 mod exec;
 mod fleet;
 mod forward;
+mod guest_rebuild;
 mod lifecycle;
 mod many_at_once;
 mod openssh;
