@@ -14,6 +14,7 @@ pub mod ports;
 pub mod prepare;
 pub mod reach;
 pub mod ready;
+pub mod rebuild;
 pub mod remove;
 pub mod rotate;
 pub mod rotate_error;

@@ -23,6 +23,7 @@ is_under_way() {
     *) return 1 ;;
   esac
 }
+is_last() { [ "$(cat "$runs/last" 2>/dev/null)" = "$run" ]; }
 
 # What the unit runs. It outlives a polite end of its unit just long enough to write down how that ended.
 # Not to be expanded here.
@@ -57,14 +58,13 @@ case $what in
     # Whoever has this may start one. It is held for a moment only.
     exec 9>>"$runs/lock" || exit 82
     flock -w 60 9 || exit 82
-    if is_under_way; then
-      last=$(cat "$runs/last") || exit 83
-      if [ "$last" != "$run" ]; then
-        run=$last
+    if [ ! -e "$runs/$run/begun" ]; then
+      if ! is_under_way; then
+        start
+      elif ! is_last; then
+        run=$(cat "$runs/last") || exit 83
         tell "joined $run"
       fi
-    elif [ ! -e "$runs/$run/begun" ]; then
-      start
     fi
     exec 9>&-
     tell "run $run"
@@ -78,7 +78,7 @@ dir=$runs/$run
 [ -d "$dir" ] || exit 84
 case $what in
   log)
-    cat -- "$dir/log" || exit 84
+    tail -c "+$((known + 1))" -- "$dir/log" || exit 84
     if [ ! -e "$dir/exit" ] && is_under_way; then
       tell 'under way'
       exit 0
@@ -90,7 +90,7 @@ case $what in
     {
       round=0
       until [ -e "$dir/exit" ]; do
-        [ "$((round % 10))" != 0 ] || is_under_way || break
+        [ "$((round % 10))" != 0 ] || { is_last && is_under_way; } || break
         round=$((round + 1))
         sleep 0.5
       done
