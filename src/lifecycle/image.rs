@@ -1,5 +1,7 @@
 //! The image that a VM's disk lies over, and which VMs lie over an image.
 
+use std::sync::LazyLock;
+
 use crate::guest::error::ImageError;
 use crate::guest::store::{self, Held};
 use crate::guest::{debian, import};
@@ -39,6 +41,16 @@ pub fn ensure(engine: &Engine, guest: &Guest, listener: &Listener) -> Result<Hel
         }
     };
     Ok(held)
+}
+
+/// Tells whether a VM's disk lies over another image than the one that would be made for it now; `None` where there is no
+/// telling, because it has no disk yet or its image is not ai-vm's to make.
+pub fn is_outdated(record: &Record) -> Option<bool> {
+    static PRESENT: LazyLock<String> = LazyLock::new(debian::image_id);
+    match (&record.guest, &record.base) {
+        (Guest::Debian, Some(base)) => Some(*base != *PRESENT),
+        _ => None,
+    }
 }
 
 /// Returns the VMs whose disks lie over an image.

@@ -40,6 +40,7 @@ mod many_at_once;
 mod openssh;
 mod ports;
 mod privacy;
+mod rebuild;
 mod ssh_keys;
 mod streams;
 mod terminal;

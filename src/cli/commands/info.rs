@@ -111,7 +111,7 @@ fn text(vm: &Details) -> String {
         ("problem", summary.problem.clone()),
         ("guest", summary.guest.map(str::to_owned)),
         ("source", vm.source.clone()),
-        ("image", vm.image.clone()),
+        ("image", vm.image.as_ref().map(|image| image_words(image, summary.outdated))),
         ("address", summary.address.clone()),
         ("host key", vm.host_key.clone()),
         ("identity", vm.identity.as_ref().map(|path| path.display().to_string())),
@@ -133,4 +133,8 @@ fn text(vm: &Details) -> String {
         value.map(|value| format!("{:<11}{}\n", format!("{key}:"), filter::one_line(&value)))
     };
     lines.into_iter().filter_map(line).collect()
+}
+
+fn image_words(image: &str, outdated: Option<bool>) -> String {
+    if outdated == Some(true) { format!("{image}, outdated") } else { image.to_owned() }
 }

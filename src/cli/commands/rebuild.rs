@@ -15,6 +15,8 @@ use crate::cli::failure::{Failure, RuntimeError};
 use crate::cli::fleet_output::{FleetSink, Lines, prefixes};
 use crate::cli::targets::Targets;
 use crate::diagnostic::Diagnostic;
+use crate::lifecycle::error::LifecycleError;
+use crate::lifecycle::image;
 use crate::lifecycle::reach::Route;
 use crate::lifecycle::rebuild::error::RebuildError;
 use crate::lifecycle::rebuild::{End, News, Rebuild, What};
@@ -52,6 +54,9 @@ pub struct Args {
     /// Show what the last one said, and begin none
     #[arg(long, conflicts_with_all = ["detach", "json"])]
     log: bool,
+    /// Make the image anew from here where its recipe has changed, and tell which VMs lie over an older one
+    #[arg(long, conflicts_with_all = ["detach", "log", "start"])]
+    host: bool,
     #[command(flatten)]
     many: EachArgs,
 }
@@ -69,6 +74,9 @@ type Stages = Arc<Mutex<BTreeMap<VmName, Stage>>>;
 /// Rebuilds the VMs that are named, all at the same time.
 pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
     let names = args.targets.named_own(ctx, "rebuild")?;
+    if args.host {
+        return each::each(ctx, "rebuild", args.many, names, from_host);
+    }
     let what = match (args.detach, args.log) {
         (true, _) => What::Begin,
         (_, true) => What::Log,
@@ -78,7 +86,7 @@ pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
     crate::host::process::raise_descriptor_limit();
     let stages: Stages =
         Arc::new(Mutex::new(names.iter().map(|name| (name.clone(), Stage::NotBegun)).collect()));
-    ctx.block_on(async {
+    let all = ctx.block_on(async {
         let mut signals = signals::pass_on(Weak::new()).map_err(RuntimeError)?;
         let out = stdio::output(io::stdout());
         let alone = names.len() == 1 && !args.many.are_given();
@@ -104,11 +112,12 @@ pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
             _ = out.finish() => {}
             _ = asked_to_end(&mut signals) => {}
         }
-        match all {
-            Ok(all) => each::report(ctx, "rebuild", args.many, all),
-            Err(code) => Err(Failure::Shown(code)),
-        }
-    })?
+        Ok::<_, Failure>(all)
+    })??;
+    match all {
+        Ok(all) => each::report(ctx, "rebuild", args.many, all),
+        Err(code) => Err(Failure::Shown(code)),
+    }
 }
 
 /// Returns the exit code of who is ended by a signal, when there is one.
@@ -159,6 +168,26 @@ async fn one(
         (End::Exited(0), _) => Ok(format!("rebuilt in {:.1} s", begun.elapsed().as_secs_f64())),
         (End::Exited(code), _) => Err(RebuildError::Failed { name, code }.into()),
     }
+}
+
+/// Sees to it that the present image is there, and returns what lies under the VM's disk.
+async fn from_host(job: Job) -> Result<String, Box<dyn Diagnostic>> {
+    let Job { engine, name, listener } = job;
+    let made = tokio::task::spawn_blocking(move || {
+        let record = engine.registry.get(&name).map_err(LifecycleError::from)?;
+        let held = image::ensure(&engine, &record.guest, &listener)?;
+        Ok::<_, LifecycleError>((record, held.image.id.clone()))
+    });
+    let (record, present) = made.await.map_err(LifecycleError::from)??;
+    Ok(match &record.base {
+        None => format!("its first start makes a disk over {present}"),
+        Some(base) if *base == present => format!("lies over {present}, as it should"),
+        Some(base) => format!(
+            "lies over {base}, which is older than {present}, and keeps it with its disk; \
+             `ai-vm start {} --new-disk` begins anew, without what is on the disk",
+            record.name
+        ),
+    })
 }
 
 /// Shows a log as it comes, until its end or until nobody reads it.

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
+use crate::lifecycle::image;
 use crate::lifecycle::observe::Observed;
 use crate::vm::name::VmName;
 use crate::vm::port::{Forward, Port, loopback};
@@ -37,6 +38,8 @@ pub struct Summary {
     pub labels: BTreeMap<String, String>,
     /// When it was created, RFC 3339.
     pub created: Option<String>,
+    /// Whether its disk lies over another image than would be made for it now; `null` where there is no telling.
+    pub outdated: Option<bool>,
     /// What is wrong with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
@@ -74,6 +77,7 @@ impl From<&Observed> for Summary {
             ports: forwards.iter().map(port).collect(),
             labels: record.map(|record| record.labels.clone()).unwrap_or_default(),
             created: record.map(|record| record.created.clone()),
+            outdated: record.and_then(image::is_outdated),
             problem: vm.problem.clone(),
         }
     }

@@ -127,7 +127,7 @@ impl Rebuild<'_> {
                 (Ok(0), None) if what == What::Begin => return Ok(End::UnderWay),
                 // Killed with all that belongs to the connection, as a guest does that goes down.
                 (Ok(128..), _) if !self.log.is_closed() => {}
-                (Ok(code), _) => return Err(self.meaning(code, known.said)),
+                (Ok(code), _) => return Err(self.meaning(code, &known.said)),
                 (Err(SessionError::Lost(_) | SessionError::Refused(_) | SessionError::NotBegun), _) => {}
                 (Err(error), _) => return Err(LifecycleError::from(error).into()),
             }
@@ -226,7 +226,7 @@ impl Rebuild<'_> {
     }
 
     /// Says what the script's own exit codes mean.
-    fn meaning(&self, code: u8, said: String) -> RebuildError {
+    fn meaning(&self, code: u8, said: &str) -> RebuildError {
         let name = self.name.clone();
         let what = match code {
             _ if self.log.is_closed() => return RebuildError::Unread { name },
