@@ -22,7 +22,7 @@ use crate::vm::state::State;
 pub struct EachArgs {
     #[command(flatten)]
     parallel: Parallel,
-    /// Print an array of objects: name, action, ok, result, state, error (code, message, hints), duration_s
+    /// Print an array of objects: name, action, ok, result, state, error (code, message, hints), exit, duration_s
     #[arg(long, help_heading = "Many VMs")]
     json: bool,
 }
@@ -49,6 +49,8 @@ struct Row {
     /// What the VM does afterwards, as `ls` has it; `null` when there is none any more.
     state: Option<State>,
     error: Option<RowError>,
+    /// The exit code that this VM by itself gives; `null` when the failure was another one's.
+    exit: Option<u8>,
     /// From the beginning of its own part, in seconds.
     duration_s: f64,
 }
@@ -154,19 +156,20 @@ fn rows(ctx: &Context, action: &'static str, outcomes: Vec<Outcome>) -> Result<V
     let entries = outcomes.iter().filter_map(|outcome| ctx.registry().entry(outcome.name.clone()));
     let seen = ctx.observe(entries.collect())?;
     let row = |Outcome { name, end, took }: Outcome| {
-        let (result, error) = match end {
-            End::Done(words) => (Some(words), None),
+        let (result, error, exit) = match end {
+            End::Done(words) => (Some(words), None, Some(0)),
             End::Failed(error) => {
                 let (message, hints) = (with_causes(error.as_ref()), error.hints());
-                (None, Some(RowError { code: error.kind().code(), message, hints }))
+                (None, Some(RowError { code: error.kind().code(), message, hints }), Some(error.exit_code()))
             }
             End::Cancelled => {
                 let message = CANCELLED.to_owned();
-                (None, Some(RowError { code: "cancelled", message, hints: Vec::new() }))
+                (None, Some(RowError { code: "cancelled", message, hints: Vec::new() }), None)
             }
         };
         let state = seen.iter().find(|vm| vm.entry.name == name).map(|vm| vm.state);
-        Row { name, action, ok: error.is_none(), result, state, error, duration_s: took.as_secs_f64() }
+        let ok = error.is_none();
+        Row { name, action, ok, result, state, error, exit, duration_s: took.as_secs_f64() }
     };
     Ok(outcomes.into_iter().map(row).collect())
 }

@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::cli::commands::{
-    adopt, complete, config, cp, create, doctor, exec, forward, image, info, logs, ls, port, proxy, restart,
-    rm, shell, ssh_config, ssh_keys, start, stop, up, wait,
+    adopt, complete, config, cp, create, doctor, exec, forward, image, info, logs, ls, port, proxy, rebuild,
+    restart, rm, shell, ssh_config, ssh_keys, start, stop, up, wait,
 };
 
 /// A fleet of named virtual machines on this workstation, so that coding agents can work at full permission
@@ -46,6 +46,8 @@ pub enum Command {
     Info(info::Args),
     /// Run a command in a VM; its exit code is passed through
     Exec(exec::Args),
+    /// Let VMs apply their own configuration; goes on by itself when the connection is lost
+    Rebuild(rebuild::Args),
     /// Copy files into VMs, out of them, and between them
     Cp(cp::Args),
     /// Open a login shell in a VM

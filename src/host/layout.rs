@@ -154,6 +154,10 @@ impl VmDir {
     pub const RECORDED_NEXT: &str = "recorded/next";
     /// The system that was recorded before, or last, and has been seen ready.
     pub const RECORDED_GOOD: &str = "recorded/good";
+    /// The identifier of the recorded system with which the guest was seen ready last.
+    pub const RECORDED_READY: &str = "recorded/ready";
+    /// Says that what was recorded is to be forgotten at the next start.
+    pub const FORGET_RECORDED: &str = "forget-recorded";
     /// The marker of the boot that was last seen ready.
     pub const READY: &str = "ready";
 

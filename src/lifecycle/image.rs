@@ -9,6 +9,8 @@ use crate::host::{files, lock};
 use crate::lifecycle::Engine;
 use crate::lifecycle::error::LifecycleError;
 use crate::lifecycle::event::{Event, Listener};
+use crate::lifecycle::{prepare, recorded};
+use crate::registry::error::RegistryError;
 use crate::registry::record::Record;
 use crate::vm::name::VmName;
 use crate::vm::spec::{Guest, Nixos, UserName};
@@ -94,6 +96,23 @@ pub fn nixos_system(
     let say = |step: &str| listener(Event::Step(format!("building the system: {step}")));
     let (id, manifest) = nixos::build(layout, &flake, &wanted, say)?;
     Ok(store::ensure(layout, &id, |_| {}, |_| Ok(manifest))?)
+}
+
+/// Builds the system of a VM anew, to be booted at its next start instead of what it boots now, also of what was rebuilt
+/// in the guest. Returns its image. Blocks.
+pub fn rebuild(engine: &Engine, record: &Record, listener: &Listener) -> Result<Image, LifecycleError> {
+    let Guest::Nixos(guest) = &record.guest else { return Err(LifecycleError::NoImage) };
+    let held = nixos_system(engine, guest, &record.user, listener)?;
+    if record.systems.last() != Some(&held.image.id) {
+        if !record.systems.is_empty() {
+            recorded::forget_at_start(&engine.registry.dir(&record.name))?;
+        }
+        engine.registry.update(&record.name, |record, _| {
+            prepare::boot_from(record, &held.image);
+            Ok::<_, RegistryError>(())
+        })?;
+    }
+    Ok(held.image)
 }
 
 /// Returns the VMs whose disks lie over an image, or that boot it.

@@ -7,8 +7,10 @@ use crate::host::layout::{Layout, VmDir};
 use crate::host::staging::Staging;
 use crate::lifecycle::error::LifecycleError;
 use crate::lifecycle::event::{Event, Listener};
-use crate::lifecycle::run::Run;
 use crate::qemu::args::DirectBoot;
+
+/// The longest identifier, in bytes.
+const MAX_ID: u64 = 64;
 
 /// Says that the system that was recorded last has been booted.
 const TRIED: &str = "tried";
@@ -22,14 +24,16 @@ pub struct Choice {
     pub boot: DirectBoot,
 }
 
-/// Decides what a VM boots now; `None` for its image's own system, which `base` asks for. The caller holds the run lock,
-/// and what is known of the last launch is still there.
+/// Decides what a VM boots now; `None` for its image's own system, which `base` asks for. The caller holds the run lock.
 pub fn choose(
     layout: &Layout,
     dir: &VmDir,
     base: bool,
     listener: &Listener,
 ) -> Result<Option<Choice>, LifecycleError> {
+    if dir.file(VmDir::FORGET_RECORDED).exists() {
+        forget(layout, dir)?;
+    }
     recorded::ensure_disk(&dir.file(VmDir::BOOT_DISK))?;
     prove(layout, dir)?;
     if let Err(reason) = take_new(layout, dir)? {
@@ -54,10 +58,16 @@ pub fn choose(
     Ok(Some(choice(next, VmDir::RECORDED_NEXT)))
 }
 
+/// Says that everything that was recorded is to be forgotten at the next start: until then QEMU has the disk.
+pub fn forget_at_start(dir: &VmDir) -> Result<(), LifecycleError> {
+    Ok(files::replace(&dir.file(VmDir::FORGET_RECORDED), b"")?)
+}
+
 /// Forgets everything that was recorded: the image's own system is to be booted from now on. The VM is stopped.
 pub fn forget(layout: &Layout, dir: &VmDir) -> Result<(), LifecycleError> {
     recorded::forget(&dir.file(VmDir::BOOT_DISK))?;
-    drop_tree(layout, dir, VmDir::RECORDED)
+    drop_tree(layout, dir, VmDir::RECORDED)?;
+    Ok(files::remove_if_there(&dir.file(VmDir::FORGET_RECORDED))?)
 }
 
 fn choice(recorded: Recorded, at: &str) -> Choice {
@@ -73,9 +83,8 @@ fn choice(recorded: Recorded, at: &str) -> Choice {
 /// Makes the system that was booted last the good one, if the guest was seen ready with it.
 fn prove(layout: &Layout, dir: &VmDir) -> Result<(), LifecycleError> {
     let Some(next) = recorded::open(&dir.file(VmDir::RECORDED_NEXT)) else { return Ok(()) };
-    let was_ready =
-        Run::read(dir).is_some_and(|run| run.recorded.as_ref() == Some(&next.id) && run.is_ready(dir));
-    if was_ready {
+    let seen = files::read_bounded(&dir.file(VmDir::RECORDED_READY), MAX_ID).unwrap_or_default();
+    if seen == next.id.as_bytes() {
         drop_tree(layout, dir, VmDir::RECORDED_GOOD)?;
         let (from, to) = (dir.file(VmDir::RECORDED_NEXT), dir.file(VmDir::RECORDED_GOOD));
         std::fs::rename(&from, &to).map_err(files::failed("keep", &from))?;

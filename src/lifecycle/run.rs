@@ -53,8 +53,11 @@ impl Run {
         files::read_bounded(&dir.file(VmDir::READY), MAX_BYTES).is_ok_and(|seen| seen == self.boot.as_bytes())
     }
 
-    /// Notes that the guest of this boot has been reached.
+    /// Notes that the guest of this boot has been reached, and with which recorded system.
     pub fn set_ready(&self, dir: &VmDir) -> Result<(), FileError> {
+        if let Some(recorded) = &self.recorded {
+            files::replace(&dir.file(VmDir::RECORDED_READY), recorded.as_bytes())?;
+        }
         files::replace(&dir.file(VmDir::READY), self.boot.as_bytes())
     }
 }

@@ -207,3 +207,37 @@ fn config_shows_the_flake_and_why() {
     text.current_dir(home.dir());
     assert!(finish(text, LIMIT).out.contains("flake = \"path:/x\"  # the configuration file\n"));
 }
+
+#[test]
+fn a_system_is_built_anew_from_the_host() {
+    let home = Home::new();
+    let nix = Nix::new(home.dir(), "flake");
+    let flake = nix.flake().to_str().unwrap().to_owned();
+    for name in ["a", "b"] {
+        ok(&home, &nix, &["create", name, "--flake", &flake, "--user", "dev", "--ram", "1"]);
+    }
+    let outdated = || -> Vec<Value> { home.list().iter().map(|vm| vm["outdated"].clone()).collect() };
+    assert_eq!(outdated(), [Value::Null, Value::Null]);
+    ok(&home, &nix, &["rebuild", "--host", "a", "b"]);
+    assert_eq!(outdated(), [json!(false), json!(false)]);
+    let first = image(&home);
+    let ran = ok(&home, &nix, &["rebuild", "--host", "a"]);
+    assert!(ran.err.contains("is what is built now already"), "{}", ran.err);
+    assert!(!home.vm("a").join("forget-recorded").exists());
+
+    // Images are told apart by the second in which they were made.
+    std::thread::sleep(Duration::from_millis(1100));
+    nix.write("cmdline", "console=ttyS0 changed");
+    let ran = ok(&home, &nix, &["rebuild", "--host", "a"]);
+    assert!(ran.err.contains("b: outdated") && !ran.err.contains("a: outdated"), "{}", ran.err);
+    assert!(home.vm("a").join("forget-recorded").exists());
+    assert_eq!(outdated(), [json!(false), json!(true)]);
+    assert!(home.ok(&["ls"]).out.contains("OUTDATED"));
+    // What was built in the guest may lean on the first.
+    ok(&home, &nix, &["rm", "--yes", "b"]);
+    ok(&home, &nix, &["image", "prune"]);
+    assert!(first.is_dir());
+    ok(&home, &nix, &["rm", "--yes", "a"]);
+    ok(&home, &nix, &["image", "prune"]);
+    assert!(!first.exists() && std::fs::read_dir(home.data().join("gcroots")).unwrap().count() == 0);
+}

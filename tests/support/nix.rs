@@ -17,7 +17,8 @@ const FLAKE: &str = r##"{
       name = "ai-vm-vm";
       system = "x86_64-linux";
       builder = "/bin/sh";
-      spec = builtins.toJSON spec;
+      # NixOS makes the same of no release and of its own.
+      spec = builtins.toJSON (removeAttrs spec [ "stateVersion" ]);
       manifest = builtins.toJSON {
         schema = 1;
         family = "nixos";

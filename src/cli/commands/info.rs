@@ -11,6 +11,7 @@ use crate::cli::targets::Targets;
 use crate::host::layout::{Identity, VmDir};
 use crate::host::{detached, files};
 use crate::lifecycle::observe::Observed;
+use crate::lifecycle::present::Present;
 use crate::ssh::host_key::HostKey;
 use crate::ui::filter;
 use crate::vm::name::VmName;
@@ -54,7 +55,8 @@ struct Details {
 pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
     let entries = args.targets.require(ctx, "info")?;
     let vms = ctx.observe(entries)?;
-    let details: Vec<Details> = vms.iter().map(|vm| details(ctx, vm)).collect();
+    let present = Present::of(ctx.registry().layout());
+    let details: Vec<Details> = vms.iter().map(|vm| details(ctx, vm, &present)).collect();
     if args.json {
         ctx.print_json(&details)?;
     } else {
@@ -64,7 +66,7 @@ pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
     Ok(0)
 }
 
-fn details(ctx: &Context, vm: &Observed) -> Details {
+fn details(ctx: &Context, vm: &Observed, present: &Present) -> Details {
     let record = vm.entry.record.as_ref().ok();
     let own = record.filter(|record| !record.guest.is_adopted());
     let adopted = record.and_then(|record| match &record.guest {
@@ -73,7 +75,7 @@ fn details(ctx: &Context, vm: &Observed) -> Details {
     });
     let run_lock = ctx.registry().dir(&vm.entry.name).file(VmDir::RUN_LOCK);
     Details {
-        summary: Summary::from(vm),
+        summary: Summary::of(vm, present),
         directory: ctx.registry().dir(&vm.entry.name).path().to_owned(),
         user: record.map(|record| record.user.clone()),
         started: vm.run.as_ref().map(|run| run.started.clone()),
@@ -112,7 +114,7 @@ fn text(vm: &Details) -> String {
         ("problem", summary.problem.clone()),
         ("guest", summary.guest.map(str::to_owned)),
         ("source", vm.source.clone()),
-        ("image", vm.image.clone()),
+        ("image", vm.image.as_ref().map(|image| image_words(image, summary.outdated))),
         ("address", summary.address.clone()),
         ("host key", vm.host_key.clone()),
         ("identity", vm.identity.as_ref().map(|path| path.display().to_string())),
@@ -134,4 +136,8 @@ fn text(vm: &Details) -> String {
         value.map(|value| format!("{:<11}{}\n", format!("{key}:"), filter::one_line(&value)))
     };
     lines.into_iter().filter_map(line).collect()
+}
+
+fn image_words(image: &str, outdated: Option<bool>) -> String {
+    if outdated == Some(true) { format!("{image}, outdated") } else { image.to_owned() }
 }

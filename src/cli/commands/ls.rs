@@ -4,6 +4,7 @@ use crate::cli::commands::summary::{PortSummary, Summary};
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::cli::targets::Targets;
+use crate::lifecycle::present::Present;
 use crate::ui::table;
 use crate::vm::port::Port;
 
@@ -28,7 +29,10 @@ pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
         ctx.print(&names)?;
         return Ok(0);
     }
-    let vms: Vec<Summary> = ctx.observe(entries)?.iter().map(Summary::from).collect();
+    let vms: Vec<Summary> = {
+        let present = Present::of(ctx.registry().layout());
+        ctx.observe(entries)?.iter().map(|vm| Summary::of(vm, &present)).collect()
+    };
     if args.json {
         ctx.print_json(&vms)?;
     } else if vms.is_empty() && args.targets.is_empty() {
@@ -41,9 +45,11 @@ pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
 
 fn as_table(ctx: &Context, vms: &[Summary]) -> String {
     let with_labels = vms.iter().any(|vm| !vm.labels.is_empty());
+    let with_outdated = vms.iter().any(is_outdated);
     let with_problems = vms.iter().any(|vm| vm.problem.is_some());
     let mut headings = vec!["NAME", "STATE", "GUEST", "CPUS", "RAM", "DISK", "SSH", "PORTS"];
     headings.extend(with_labels.then_some("LABELS"));
+    headings.extend(with_outdated.then_some("OUTDATED"));
     headings.extend(with_problems.then_some("PROBLEM"));
     let rows = vms.iter().map(|vm| {
         let mut row = vec![
@@ -60,10 +66,15 @@ fn as_table(ctx: &Context, vms: &[Summary]) -> String {
             let pairs: Vec<String> = vm.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
             pairs.join(" ")
         }));
+        row.extend(with_outdated.then(|| if is_outdated(vm) { "yes" } else { "" }.to_owned()));
         row.extend(with_problems.then(|| vm.problem.clone().unwrap_or_default()));
         row
     });
     table::render(&ctx.terminal, &headings, rows.collect())
+}
+
+fn is_outdated(vm: &Summary) -> bool {
+    vm.outdated == Some(true)
 }
 
 /// The forwards besides SSH, which has a column of its own unless it listens elsewhere than on loopback.

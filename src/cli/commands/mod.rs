@@ -17,6 +17,7 @@ pub mod logs;
 pub mod ls;
 pub mod port;
 pub mod proxy;
+pub mod rebuild;
 pub mod restart;
 pub mod rm;
 pub mod shell;
@@ -47,6 +48,7 @@ pub fn run(command: Command, terminal: Terminal) -> Result<u8, Failure> {
         Command::Start(args) => start::run(&ctx, &args),
         Command::Stop(args) => stop::run(&ctx, &args),
         Command::Restart(args) => restart::run(&ctx, &args),
+        Command::Rebuild(args) => rebuild::run(&ctx, &args),
         Command::Rm(args) => rm::run(&ctx, &args),
         Command::Ls(args) => ls::run(&ctx, &args),
         Command::Info(args) => info::run(&ctx, &args),

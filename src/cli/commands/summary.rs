@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use crate::lifecycle::observe::Observed;
+use crate::lifecycle::present::Present;
 use crate::vm::name::VmName;
 use crate::vm::port::{Forward, Port, loopback};
 use crate::vm::spec::Guest;
@@ -37,6 +38,8 @@ pub struct Summary {
     pub labels: BTreeMap<String, String>,
     /// When it was created, RFC 3339.
     pub created: Option<String>,
+    /// Whether its disk lies over another image than would be made for it now; `null` where there is no telling.
+    pub outdated: Option<bool>,
     /// What is wrong with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
@@ -53,8 +56,9 @@ pub struct PortSummary {
     pub bind: IpAddr,
 }
 
-impl From<&Observed> for Summary {
-    fn from(vm: &Observed) -> Self {
+impl Summary {
+    /// Sums up what was seen of a VM.
+    pub fn of(vm: &Observed, present: &Present) -> Self {
         let record = vm.entry.record.as_ref().ok();
         let hardware = record.and_then(|record| record.hardware);
         let forwards = record.map(|record| record.forwards.as_slice()).unwrap_or_default();
@@ -74,6 +78,7 @@ impl From<&Observed> for Summary {
             ports: forwards.iter().map(port).collect(),
             labels: record.map(|record| record.labels.clone()).unwrap_or_default(),
             created: record.map(|record| record.created.clone()),
+            outdated: record.and_then(|record| present.is_outdated(record)),
             problem: vm.problem.clone(),
         }
     }

@@ -10,6 +10,7 @@ pub(super) const FILES: &[(&str, &str)] = &[
     ("disk.sh", include_str!("build/disk.sh")),
     ("initrd-init", include_str!("build/initrd-init")),
     ("packages", include_str!("build/packages")),
+    ("rootfs/etc/ai-vm/packages", include_str!("build/rootfs/etc/ai-vm/packages")),
     ("rootfs/etc/profile.d/ai-vm.sh", include_str!("build/rootfs/etc/profile.d/ai-vm.sh")),
     (
         "rootfs/etc/ssh/sshd_config.d/10-ai-vm.conf",
@@ -37,6 +38,7 @@ pub(super) const FILES: &[(&str, &str)] = &[
         include_str!("build/rootfs/etc/systemd/system/serial-getty@ttyS0.service.d/autologin.conf"),
     ),
     ("rootfs/etc/systemd/system/ssh.service", include_str!("build/rootfs/etc/systemd/system/ssh.service")),
+    ("rootfs/usr/local/bin/rebuild", include_str!("build/rootfs/usr/local/bin/rebuild")),
     ("rootfs/usr/local/lib/ai-vm/autologin", include_str!("build/rootfs/usr/local/lib/ai-vm/autologin")),
     ("rootfs/usr/local/lib/ai-vm/identity", include_str!("build/rootfs/usr/local/lib/ai-vm/identity")),
 ];

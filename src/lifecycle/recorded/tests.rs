@@ -1,6 +1,7 @@
 //! What is booted after what happened.
 
 use super::*;
+use crate::lifecycle::run::Run;
 use sha2::{Digest, Sha256};
 use std::sync::{Arc, Mutex};
 
@@ -54,6 +55,10 @@ impl Vm {
         run.write(&self.vm).unwrap();
         if comes_up {
             run.set_ready(&self.vm).unwrap();
+        }
+        // As a stop does.
+        for file in [VmDir::READY, VmDir::RUN] {
+            files::remove_if_there(&self.vm.file(file)).unwrap();
         }
         let booted = choice.map_or("image".to_owned(), |choice| {
             let kernel = std::fs::read_to_string(self.vm.file(&choice.boot.kernel)).unwrap();

@@ -7,7 +7,12 @@ recipe=$root/tmp/recipe
 
 cp -R "$recipe/rootfs/." "$root/"
 chmod -R u=rwX,go=rX "$root/usr/local/lib/ai-vm" "$root/etc/systemd/system" "$root/etc/systemd/network"
-chmod 0755 "$root"/usr/local/lib/ai-vm/*
+chmod 0755 "$root"/usr/local/lib/ai-vm/* "$root/usr/local/bin" "$root/usr/local/bin/rebuild"
+# Whoever may use sudo may write here without it, so that `ai-vm cp` can.
+mkdir -p "$root/etc/ai-vm/setup.d"
+chroot "$root" chown -R root:sudo /etc/ai-vm
+chmod 2775 "$root/etc/ai-vm" "$root/etc/ai-vm/setup.d"
+chmod 0664 "$root/etc/ai-vm/packages"
 chmod 0644 "$root/etc/ssh/sshd_config.d/10-ai-vm.conf" "$root/etc/profile.d/ai-vm.sh"
 chmod 0755 "$root/etc" "$root/etc/ssh" "$root/etc/ssh/sshd_config.d" "$root/etc/profile.d" "$root/etc/systemd" \
   "$root/etc/systemd/journald.conf.d" "$root/usr" "$root/usr/local" "$root/usr/local/lib"
