@@ -107,7 +107,12 @@ impl Diagnostic for ImageError {
             Self::NotFound { .. } => vec!["`ai-vm image ls` lists them".to_owned()],
             Self::Damaged { dir, .. } => {
                 let id = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                vec![format!("remove it, it is made again when it is needed: `ai-vm image rm {id}`")]
+                // What is in Nix' store is not lost: the same build puts it there again.
+                if id.starts_with("nixos-") {
+                    vec!["have Nix build it again: `ai-vm rebuild NAME --host`".to_owned()]
+                } else {
+                    vec![format!("remove it, it is made again when it is needed: `ai-vm image rm {id}`")]
+                }
             }
             Self::Busy { .. } => vec!["try again when that is done".to_owned()],
             Self::InUse { .. } => vec!["remove those VMs first: `ai-vm rm NAME`".to_owned()],

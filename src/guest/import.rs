@@ -11,7 +11,8 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use crate::guest::error::ImageError;
-use crate::guest::store::{self, Manifest, Source};
+use crate::guest::manifest::{self, Manifest, Source};
+use crate::guest::store;
 use crate::host::files::failed;
 use crate::host::layout::Layout;
 use crate::host::process;
@@ -70,7 +71,7 @@ pub fn import(
         .map_err(failed("protect", &disk))?;
     Ok(Manifest {
         family: "image".to_owned(),
-        created: store::now(),
+        created: manifest::now(),
         disk: Some(DISK.to_owned()),
         format: found.format,
         boot: None,

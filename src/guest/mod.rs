@@ -5,6 +5,7 @@ pub mod credentials;
 pub mod debian;
 pub mod error;
 pub mod import;
+pub mod manifest;
 pub mod nixos;
 pub mod recorded;
 pub mod seed;

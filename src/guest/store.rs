@@ -3,17 +3,14 @@
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
-
-use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 use crate::guest::error::ImageError;
-use crate::guest::nixos::manifest::System;
+use crate::guest::manifest::Manifest;
 use crate::host::files::{self, failed};
 use crate::host::layout::Layout;
 use crate::host::lock;
 use crate::host::staging::Staging;
-use crate::qemu::disk::DiskFormat;
 
 /// The file that describes an image, beside its disk.
 const MANIFEST: &str = "image.toml";
@@ -23,52 +20,6 @@ const MAX_BYTES: u64 = 64 * 1024;
 
 /// How long to wait for another ai-vm that is making the same image.
 const PATIENCE: Duration = Duration::from_secs(30 * 60);
-
-/// What an image consists of. File names are relative to its directory, or absolute.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Manifest {
-    /// The guest family, as in a VM's record.
-    pub family: String,
-    /// When it was made, RFC 3339 in UTC.
-    pub created: String,
-    /// The disk that a VM's own lies over. A NixOS system has none: its VMs' disks lie over an empty one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub disk: Option<String>,
-    /// The disk's form.
-    #[serde(default)]
-    pub format: DiskFormat,
-    /// What is booted directly; without it the machine's firmware starts the disk.
-    #[serde(default)]
-    pub boot: Option<DirectBoot>,
-    /// Where a brought image came from.
-    #[serde(default)]
-    pub source: Option<Source>,
-    /// What else there is to know of a NixOS system.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub nixos: Option<System>,
-}
-
-/// A kernel that QEMU starts itself, without firmware or boot loader in between.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DirectBoot {
-    /// The kernel.
-    pub kernel: String,
-    /// The initial RAM disk.
-    pub initrd: String,
-    /// The kernel's parameters.
-    pub cmdline: String,
-}
-
-/// Where an image came from, and how its file looked then, so that an unchanged file is not read again.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Source {
-    /// The absolute path, or the URL.
-    pub from: String,
-    /// Its size in bytes; 0 for a URL.
-    pub bytes: u64,
-    /// When it was changed last, in nanoseconds since 1970; 0 for a URL.
-    pub modified_ns: i64,
-}
 
 /// An image that is there.
 #[derive(Clone, Debug)]
@@ -105,11 +56,6 @@ impl Image {
         let entries = std::fs::read_dir(&self.dir).into_iter().flatten().flatten();
         entries.filter_map(|entry| entry.metadata().ok()).map(|found| found.blocks() * 512).sum()
     }
-}
-
-/// Returns the present time as manifests have it.
-pub fn now() -> String {
-    humantime::format_rfc3339_seconds(SystemTime::now()).to_string()
 }
 
 /// Returns the names of all images in order, damaged or not.
@@ -213,6 +159,8 @@ pub fn remove(layout: &Layout, id: &str) -> Result<(), ImageError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::guest::manifest::now;
+    use crate::qemu::disk::DiskFormat;
 
     fn manifest() -> Manifest {
         Manifest {

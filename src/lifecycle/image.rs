@@ -9,7 +9,7 @@ use crate::host::{files, lock};
 use crate::lifecycle::Engine;
 use crate::lifecycle::error::LifecycleError;
 use crate::lifecycle::event::{Event, Listener};
-use crate::lifecycle::{prepare, recorded};
+use crate::lifecycle::recorded;
 use crate::registry::error::RegistryError;
 use crate::registry::record::Record;
 use crate::vm::name::VmName;
@@ -108,11 +108,21 @@ pub fn rebuild(engine: &Engine, record: &Record, listener: &Listener) -> Result<
             recorded::forget_at_start(&engine.registry.dir(&record.name))?;
         }
         engine.registry.update(&record.name, |record, _| {
-            prepare::boot_from(record, &held.image);
+            boot_from(record, &held.image);
             Ok::<_, RegistryError>(())
         })?;
     }
     Ok(held.image)
+}
+
+/// Writes down which system a VM boots, and which release its data follow, once and for all.
+pub fn boot_from(record: &mut Record, system: &Image) {
+    if record.systems.last() != Some(&system.id) {
+        record.systems.push(system.id.clone());
+    }
+    if let (Guest::Nixos(nixos), Some(built)) = (&mut record.guest, &system.manifest.nixos) {
+        nixos.state_version.get_or_insert_with(|| built.state_version.clone());
+    }
 }
 
 /// Returns the VMs whose disks lie over an image, or that boot it.

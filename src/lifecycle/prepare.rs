@@ -4,25 +4,23 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::guest::credentials::{Identity as Given, guest_uid};
-use crate::guest::nixos::manifest::StoreSource;
+use crate::guest::manifest::{DirectBoot as Kernel, StoreSource};
 use crate::guest::seed;
-use crate::guest::store::{DirectBoot as Kernel, Image};
+use crate::guest::store::Image;
 use crate::host::files::{self, FileError, failed};
 use crate::host::layout::{Identity, VmDir};
 use crate::host::lock;
 use crate::lifecycle::Engine;
 use crate::lifecycle::error::LifecycleError;
 use crate::lifecycle::event::{Event, Listener};
-use crate::lifecycle::image::Images;
+use crate::lifecycle::image::{self, Images};
 use crate::lifecycle::recorded::{self, Choice};
-use crate::lifecycle::start::How;
 use crate::qemu::args::{DirectBoot, Store};
 use crate::qemu::disk;
 use crate::registry::error::RegistryError;
 use crate::registry::ports::{Machine, Probe, ReserveError, reassign};
 use crate::registry::record::Record;
 use crate::vm::port::Port;
-use crate::vm::spec::Guest;
 
 /// The largest key file that is read, in bytes.
 const MAX_KEY: u64 = 16 * 1024;
@@ -61,7 +59,7 @@ pub fn disk(
         // What needed the earlier ones was on the disk that is gone.
         record.systems.clear();
         if let Some(system) = &images.system {
-            boot_from(record, &system.image);
+            image::boot_from(record, &system.image);
         }
         Ok::<_, RegistryError>(())
     })?)
@@ -70,16 +68,6 @@ pub fn disk(
 /// Returns the path of an image's disk as seen from a VM's directory.
 pub fn base(image: &Image) -> Result<String, LifecycleError> {
     image.manifest.disk.as_ref().map(|disk| image.seen_from_vm(disk)).ok_or(LifecycleError::NoImage)
-}
-
-/// Writes down which system a VM boots, and which release its data follow, once and for all.
-pub fn boot_from(record: &mut Record, system: &Image) {
-    if record.systems.last() != Some(&system.id) {
-        record.systems.push(system.id.clone());
-    }
-    if let (Guest::Nixos(nixos), Some(built)) = (&mut record.guest, &system.manifest.nixos) {
-        nixos.state_version.get_or_insert_with(|| built.state_version.clone());
-    }
 }
 
 /// Returns what QEMU boots directly, with paths as seen from a VM's directory.
@@ -101,18 +89,18 @@ pub fn recorded(
     engine: &Engine,
     record: &Record,
     images: &Images,
-    how: How,
+    (new_disk, base): (bool, bool),
     listener: &Listener,
 ) -> Result<Option<Choice>, LifecycleError> {
     if !records(images.system()) {
         return Ok(None);
     }
     let (layout, dir) = (engine.registry.layout(), engine.registry.dir(&record.name));
-    if how.new_disk {
+    if new_disk {
         // It was on the disk that is gone.
         recorded::forget(layout, &dir)?;
     }
-    recorded::choose(layout, &dir, how.base, listener)
+    recorded::choose(layout, &dir, base, listener)
 }
 
 /// Returns the store that the guest of a system gets from this machine.

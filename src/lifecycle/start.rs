@@ -106,7 +106,7 @@ impl Prepared {
         let qemu = crate::qemu::binary(engine.qemu.as_ref())?;
         let images = image::for_vm(engine, &record, listener)?;
         let record = prepare::disk(engine, record, &images, how.new_disk)?;
-        let recorded = prepare::recorded(engine, &record, &images, how, listener)?;
+        let recorded = prepare::recorded(engine, &record, &images, (how.new_disk, how.base), listener)?;
         let record = prepare::ports(engine, record, refused, listener)?;
         let (Some(hardware), Some(machine)) = (record.hardware, &record.machine) else {
             return Err(LifecycleError::Adopted { name: record.name });

@@ -237,6 +237,18 @@ fn a_system_is_built_anew_from_the_host() {
     ok(&home, &nix, &["rm", "--yes", "b"]);
     ok(&home, &nix, &["image", "prune"]);
     assert!(first.is_dir());
+    // Somebody has emptied Nix' store.
+    let kernel: toml::Table =
+        toml::from_str(&std::fs::read_to_string(first.join("image.toml")).unwrap()).unwrap();
+    let kernel = kernel["boot"]["kernel"].as_str().unwrap().to_owned();
+    let ran = run(&home, &nix, &["image", "ls", "--json"]);
+    assert!(!ran.out.contains("problem"), "{}", ran.out);
+    let store = Path::new(&kernel).parent().unwrap();
+    std::fs::set_permissions(store, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    std::fs::rename(&kernel, home.dir().join("elsewhere")).unwrap();
+    let ran = run(&home, &nix, &["start", "a"]);
+    assert!(ran.code == 1 && ran.err.contains("ai-vm rebuild NAME --host"), "{}: {}", ran.code, ran.err);
+    std::fs::rename(home.dir().join("elsewhere"), &kernel).unwrap();
     ok(&home, &nix, &["rm", "--yes", "a"]);
     ok(&home, &nix, &["image", "prune"]);
     assert!(!first.exists() && std::fs::read_dir(home.data().join("gcroots")).unwrap().count() == 0);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use crate::guest::error::ImageError;
-use crate::guest::store::{self, DirectBoot, Manifest};
+use crate::guest::manifest::{self, DirectBoot, Manifest};
 use crate::host::files::{self, failed};
 use crate::host::process;
 use crate::host::program;
@@ -64,7 +64,7 @@ pub fn build(dir: &Path, options: &Options, mut on_step: impl FnMut(&str)) -> Re
     let cmdline = files::read_bounded(&dir.join("cmdline"), 4096)?;
     Ok(Manifest {
         family: "debian".to_owned(),
-        created: store::now(),
+        created: manifest::now(),
         disk: Some("root.img".to_owned()),
         format: DiskFormat::Raw,
         boot: Some(DirectBoot {

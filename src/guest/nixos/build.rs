@@ -12,10 +12,10 @@ use sha2::{Digest, Sha256};
 
 use crate::diagnostic::{Diagnostic, Kind};
 use crate::guest::error::ImageError;
+use crate::guest::manifest::Manifest;
 use crate::guest::nixos::flake::Flake;
 use crate::guest::nixos::progress::{News, Progress};
 use crate::guest::nixos::{embedded, manifest};
-use crate::guest::store::Manifest;
 use crate::host::files::{self, failed};
 use crate::host::layout::Layout;
 use crate::host::process;

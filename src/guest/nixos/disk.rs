@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::guest::error::ImageError;
-use crate::guest::store::{self, Manifest};
+use crate::guest::manifest::{self, Manifest};
 use crate::host::files::{self, failed};
 use crate::host::process;
 use crate::host::program;
@@ -48,7 +48,7 @@ pub fn make(dir: &Path) -> Result<Manifest, ImageError> {
     process::output(&mut mkfs, LIMIT)?;
     Ok(Manifest {
         family: "nixos".to_owned(),
-        created: store::now(),
+        created: manifest::now(),
         disk: Some("root.img".to_owned()),
         format: DiskFormat::Raw,
         boot: None,

@@ -3,12 +3,12 @@
 //! The flake may be anybody's. What it says is data for a command line of ai-vm's own, and every file that it names has
 //! to lie in the store, or it could show any file of this machine to the guest.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use crate::guest::error::ImageError;
-use crate::guest::store::{self, DirectBoot, Manifest};
+use crate::guest::manifest::{self, DirectBoot, Manifest, StoreSource, System};
 use crate::host::files;
 use crate::qemu::disk::DiskFormat;
 
@@ -20,38 +20,6 @@ const MAX_BYTES: u64 = 256 * 1024;
 
 /// The schema that this version reads.
 const SCHEMA: u32 = 1;
-
-/// What there is to know of a NixOS system besides what it boots.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct System {
-    /// The result of the build, a path in the store.
-    pub result: PathBuf,
-    /// The system itself, a path in the store.
-    pub toplevel: String,
-    /// The version of NixOS.
-    pub version: String,
-    /// The release whose defaults the data of its VMs follow for their lives.
-    pub state_version: String,
-    /// Where its guests get their store from.
-    pub store: StoreSource,
-    /// What was asked for, by which builds of one kind are told from others.
-    pub wanted: String,
-}
-
-/// Where a guest gets its store from, all of it read-only.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "lowercase")]
-pub enum StoreSource {
-    /// The host's own, over 9p.
-    Host,
-    /// A disk that holds what the system needs.
-    Image {
-        /// Its file, a path in the store.
-        path: String,
-        /// Its form.
-        format: DiskFormat,
-    },
-}
 
 /// The disk that a guest expects.
 #[derive(Debug, Deserialize)]
@@ -101,7 +69,7 @@ pub fn read(result: &Path, wanted: String) -> Result<Manifest, ImageError> {
     };
     Ok(Manifest {
         family: "nixos".to_owned(),
-        created: store::now(),
+        created: manifest::now(),
         disk: None,
         format: DiskFormat::default(),
         boot: Some(boot),
@@ -146,6 +114,7 @@ fn inside(file: &str, store: &Path) -> Result<String, String> {
 mod tests {
     use super::*;
     use serde_json::{Value, json};
+    use std::path::PathBuf;
 
     struct Store(tempfile::TempDir);
 
