@@ -96,6 +96,7 @@ pub fn boots_what_was_recorded(home: &Home) {
     ]);
     assert_eq!(shaped.system(), "built");
     the_store_is_read_only(&shaped);
+    the_scripts_run(&shaped);
 
     shaped.record("rebuilt", &debian.join("vmlinux"));
     shaped.ok(&["restart", VM]);
@@ -114,6 +115,14 @@ pub fn boots_what_was_recorded(home: &Home) {
     assert!(ran.err.contains("did not come up, so the one before is booted"), "{}", ran.err);
     assert_eq!(shaped.system(), "rebuilt");
     shaped.ok(&["rm", "--force", "--yes", VM]);
+}
+
+fn the_scripts_run(shaped: &Shaped<'_>) {
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for from in ["nixos", "tests/guest/nixos_scripts.sh"] {
+        shaped.ok(&["cp", "-r", repository.join(from).to_str().unwrap(), &format!("{VM}:")]);
+    }
+    assert_eq!(shaped.sh("sudo -n bash nixos_scripts.sh nixos"), "all is well\n");
 }
 
 fn the_store_is_read_only(shaped: &Shaped<'_>) {
