@@ -48,7 +48,7 @@ start() {
     rm -rf -- "${runs:?}/$old"
   done
   systemd-run --quiet --collect --unit="$unit" --description='Rebuild of this machine, started by ai-vm' \
-    --setenv=PATH="$PATH" --setenv=HOME="${HOME:-/root}" \
+    --setenv=PATH="$PATH" --setenv=HOME=/root \
     -- /bin/sh -c "$body" ai-vm-rebuild "$runs/$run" "$program" 9>&- || exit 83
 }
 case $what in
