@@ -5,5 +5,7 @@ pub mod credentials;
 pub mod debian;
 pub mod error;
 pub mod import;
+pub mod nixos;
+pub mod recorded;
 pub mod seed;
 pub mod store;

@@ -12,9 +12,11 @@ pub mod image;
 pub mod observe;
 pub mod ports;
 pub mod prepare;
+pub mod present;
 pub mod reach;
 pub mod ready;
 pub mod rebuild;
+pub mod recorded;
 pub mod remove;
 pub mod rotate;
 pub mod rotate_error;
@@ -24,6 +26,7 @@ pub mod stop;
 
 use std::path::PathBuf;
 
+use crate::guest::nixos::flake;
 use crate::registry::store::Registry;
 
 /// What every operation on VMs needs.
@@ -39,4 +42,6 @@ pub struct Engine {
     pub agent: Option<PathBuf>,
     /// The user's own SSH keys, for the same.
     pub keys: Vec<PathBuf>,
+    /// What people said about the flake that NixOS guests are built from.
+    pub flake: flake::Said,
 }

@@ -19,12 +19,16 @@ pub struct Run {
     pub started: String,
     /// The accelerator, `kvm` or `tcg`.
     pub accel: String,
+    /// The identifier of the recorded system that was booted; none for the image's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recorded: Option<String>,
 }
 
 impl Run {
     /// Describes a launch that happens now.
-    pub fn now(boot: String, accel: String) -> Self {
-        Self { boot, started: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(), accel }
+    pub fn now(boot: String, accel: String, recorded: Option<String>) -> Self {
+        let started = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+        Self { boot, started, accel, recorded }
     }
 
     /// Reads the facts; `None` when there are none, or none that can be understood.
@@ -36,8 +40,11 @@ impl Run {
     /// Writes the facts down and forgets that an earlier boot was ready. The caller holds the run lock.
     pub fn write(&self, dir: &VmDir) -> Result<(), FileError> {
         files::remove_if_there(&dir.file(VmDir::READY))?;
-        let text =
+        let mut text =
             format!("boot = {:?}\nstarted = {:?}\naccel = {:?}\n", self.boot, self.started, self.accel);
+        if let Some(recorded) = &self.recorded {
+            text.push_str(&format!("recorded = {recorded:?}\n"));
+        }
         files::replace(&dir.file(VmDir::RUN), text.as_bytes())
     }
 
@@ -46,8 +53,11 @@ impl Run {
         files::read_bounded(&dir.file(VmDir::READY), MAX_BYTES).is_ok_and(|seen| seen == self.boot.as_bytes())
     }
 
-    /// Notes that the guest of this boot has been reached.
+    /// Notes that the guest of this boot has been reached, and with which recorded system.
     pub fn set_ready(&self, dir: &VmDir) -> Result<(), FileError> {
+        if let Some(recorded) = &self.recorded {
+            files::replace(&dir.file(VmDir::RECORDED_READY), recorded.as_bytes())?;
+        }
         files::replace(&dir.file(VmDir::READY), self.boot.as_bytes())
     }
 }
@@ -61,12 +71,12 @@ mod tests {
         let tmp = tempfile::tempdir().unwrap();
         let dir = VmDir::at(tmp.path());
         assert_eq!(Run::read(&dir), None);
-        let first = Run::now("a1".into(), "tcg".into());
+        let first = Run::now("a1".into(), "tcg".into(), None);
         first.write(&dir).unwrap();
         assert_eq!(Run::read(&dir), Some(first.clone()));
         first.set_ready(&dir).unwrap();
         assert!(first.is_ready(&dir));
-        let second = Run::now("b2".into(), "tcg".into());
+        let second = Run::now("b2".into(), "tcg".into(), Some("r".into()));
         assert!(!second.is_ready(&dir));
         second.write(&dir).unwrap();
         assert!(!first.is_ready(&dir));

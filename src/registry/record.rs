@@ -42,6 +42,10 @@ pub struct Record {
     /// The image under the VM's disk, once that disk has been made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<String>,
+    /// The images of the systems that it has booted, where those are others than the one under its disk; the last one is
+    /// the present one. What was built in the guest may need parts of the earlier ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub systems: Vec<String>,
     /// Which system it runs.
     pub guest: Guest,
     /// Labels.
@@ -76,6 +80,11 @@ fn all_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Hard
 }
 
 impl Record {
+    /// Returns the image that it boots, once that has been made.
+    pub fn image(&self) -> Option<&String> {
+        self.systems.last().or(self.base.as_ref())
+    }
+
     /// Returns the forward that leads to the guest's SSH server.
     pub fn ssh(&self) -> Option<&Forward> {
         self.forwards.iter().find(|forward| forward.guest == Port::SSH)

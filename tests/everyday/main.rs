@@ -11,6 +11,8 @@ mod machine;
 #[expect(dead_code, reason = "shared with the hostile suite")]
 #[path = "../support/memory.rs"]
 mod memory;
+#[path = "../support/nix.rs"]
+mod nix;
 #[path = "../support/processes.rs"]
 mod processes;
 #[path = "../support/pty.rs"]
@@ -37,6 +39,7 @@ mod forward;
 mod guest_rebuild;
 mod lifecycle;
 mod many_at_once;
+mod nixos;
 mod openssh;
 mod ports;
 mod privacy;

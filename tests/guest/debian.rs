@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crate::copying;
 use crate::forwards::forwards_both_ways;
 use crate::home::{Home, Ran, finish, wait};
+use crate::nixos_shaped;
 use crate::processes;
 use crate::pty::Pty;
 use crate::rebuild;
@@ -65,6 +66,7 @@ const PARTS: &[Part] = &[
     ("survives a crash of its kernel", survives_a_crash_of_its_kernel),
     ("files are kept over a stop", files_are_kept_over_a_stop),
     ("a second one shares the image", a_second_one_shares_the_image),
+    ("a NixOS-shaped one boots what was recorded", nixos_shaped::boots_what_was_recorded),
     ("nothing is left", nothing_is_left),
 ];
 

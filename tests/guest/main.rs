@@ -7,6 +7,8 @@
 mod forwarding;
 #[path = "../support/home.rs"]
 mod home;
+#[path = "../support/nix.rs"]
+mod nix;
 #[path = "../support/processes.rs"]
 mod processes;
 #[path = "../support/pty.rs"]
@@ -17,6 +19,7 @@ mod copying;
 mod debian;
 mod forwards;
 mod killed_build;
+mod nixos_shaped;
 mod rebuild;
 
 use std::io::Write;

@@ -99,8 +99,6 @@ pub fn applies_its_configuration(home: &Home) {
         assert_eq!(log.matches(words).count(), count, "`{words}`: {log}");
     }
     assert_eq!(sh(home, "cat /etc/marked /usr/share/probe/*"), "dev root\nprobe\nprobe-lib\n");
-    let ran = rebuild(home);
-    assert_eq!((ran.code, ran.out.as_str()), (0, "rebuild: nothing changed\n"), "{}", ran.err);
 
     // What is taken off the list goes; what the image has stays. A script that fails gives its exit code.
     give(home, "packages", "");
@@ -115,14 +113,12 @@ pub fn applies_its_configuration(home: &Home) {
     assert_eq!(sh(home, "ls -d /usr/share/probe 2>/dev/null || command -v curl"), "/usr/bin/curl\n");
     let ran = home.ok(&["rebuild", VM, "--log"]);
     assert!(ran.out.contains("no way") && ran.err.contains("ended with exit code 42"), "{}", ran.err);
-    give(home, "packages", "probe\n");
     sh(home, "rm /etc/ai-vm/setup.d/20-fails");
-    assert_eq!(rebuild(home).code, 0);
 }
 
 /// To be called when the VM has been stopped and started.
 pub fn its_effect_is_kept(home: &Home) {
-    assert_eq!(sh(home, "cat /etc/marked /usr/share/probe/*"), "dev root\nprobe\nprobe-lib\n");
+    assert_eq!(sh(home, "cat /etc/marked; ls /usr/share/probe 2>/dev/null || true"), "dev root\n");
     let ran = rebuild(home);
     assert_eq!((ran.code, ran.out.as_str()), (0, "rebuild: nothing changed\n"), "{}", ran.err);
 }

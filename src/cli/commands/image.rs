@@ -3,13 +3,16 @@
 use clap::Subcommand;
 use serde::Serialize;
 
+use crate::cli::commands::spec;
 use crate::cli::context::Context;
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Failure, UsageError};
+use crate::cli::values::value;
+use crate::guest::nixos::flake;
 use crate::guest::store;
 use crate::lifecycle::image;
 use crate::ui::table;
 use crate::vm::name::VmName;
-use crate::vm::spec::Guest;
+use crate::vm::spec::{Family, Guest, Nixos, UserName};
 
 /// Arguments of `image`.
 #[derive(Debug, clap::Args)]
@@ -30,8 +33,8 @@ enum Verb {
         #[arg(short, long)]
         quiet: bool,
     },
-    /// Make the Debian image now instead of at the first start
-    Build,
+    /// Make an image now instead of at the first start
+    Build(BuildArgs),
     /// Remove images
     Rm {
         /// Images by name
@@ -40,6 +43,20 @@ enum Verb {
     },
     /// Remove every image that no VM uses
     Prune,
+}
+
+/// Which image is to be made.
+#[derive(Debug, clap::Args)]
+struct BuildArgs {
+    /// The system: `nixos` or `debian` [default: nixos where there is Nix, else debian]
+    #[arg(long, value_name = "FAMILY", value_parser = value::<Family>)]
+    guest: Option<Family>,
+    /// The flake that a NixOS is built from [default: see `ai-vm config`]
+    #[arg(long, value_name = "REF")]
+    flake: Option<String>,
+    /// The login name in a NixOS [default: yours]
+    #[arg(long, value_name = "NAME", value_parser = value::<UserName>)]
+    user: Option<UserName>,
 }
 
 /// An image as `image ls --json` shows it.
@@ -58,11 +75,7 @@ struct Summary {
 pub fn run(ctx: &Context, args: Args) -> Result<u8, Failure> {
     match args.verb {
         Verb::Ls { json, quiet } => list(ctx, json, quiet),
-        Verb::Build => {
-            let held = image::ensure(&ctx.engine, &Guest::Debian, &ctx.listener("debian"))?;
-            ctx.terminal.status(&format!("{}: ready", held.image.id));
-            Ok(0)
-        }
+        Verb::Build(args) => build(ctx, args),
         Verb::Rm { images } => {
             for id in images {
                 image::remove(&ctx.engine, &id)?;
@@ -80,6 +93,31 @@ pub fn run(ctx: &Context, args: Args) -> Result<u8, Failure> {
             Ok(0)
         }
     }
+}
+
+fn build(ctx: &Context, args: BuildArgs) -> Result<u8, Failure> {
+    let family = match args.guest {
+        Some(family) => family,
+        None if args.flake.is_some() => Family::Nixos,
+        None => ctx.default_guest()?,
+    };
+    let listener = ctx.listener(family.name());
+    let held = match family {
+        Family::Debian => image::ensure(&ctx.engine, &Guest::Debian, &listener)?,
+        Family::Nixos => {
+            let guest = Nixos { flake: args.flake.as_deref().map(flake::absolute), state_version: None };
+            image::nixos_system(&ctx.engine, &guest, &spec::login_name(ctx, args.user)?, &listener)?
+        }
+        Family::Image => {
+            return Err(UsageError {
+                message: "an image that you bring is not built".to_owned(),
+                hint: "create a VM from it: `ai-vm create NAME --image FILE`".to_owned(),
+            }
+            .into());
+        }
+    };
+    ctx.terminal.status(&format!("{}: ready", held.image.id));
+    Ok(0)
 }
 
 fn list(ctx: &Context, json: bool, quiet: bool) -> Result<u8, Failure> {

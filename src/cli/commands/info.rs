@@ -11,6 +11,7 @@ use crate::cli::targets::Targets;
 use crate::host::layout::{Identity, VmDir};
 use crate::host::{detached, files};
 use crate::lifecycle::observe::Observed;
+use crate::lifecycle::present::Present;
 use crate::ssh::host_key::HostKey;
 use crate::ui::filter;
 use crate::vm::name::VmName;
@@ -54,7 +55,8 @@ struct Details {
 pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
     let entries = args.targets.require(ctx, "info")?;
     let vms = ctx.observe(entries)?;
-    let details: Vec<Details> = vms.iter().map(|vm| details(ctx, vm)).collect();
+    let present = Present::of(ctx.registry().layout());
+    let details: Vec<Details> = vms.iter().map(|vm| details(ctx, vm, &present)).collect();
     if args.json {
         ctx.print_json(&details)?;
     } else {
@@ -64,16 +66,16 @@ pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
     Ok(0)
 }
 
-fn details(ctx: &Context, vm: &Observed) -> Details {
+fn details(ctx: &Context, vm: &Observed, present: &Present) -> Details {
     let record = vm.entry.record.as_ref().ok();
     let own = record.filter(|record| !record.guest.is_adopted());
     let adopted = record.and_then(|record| match &record.guest {
         Guest::Adopted(adopted) => Some(adopted),
-        Guest::Debian | Guest::Image { .. } => None,
+        Guest::Debian | Guest::Image { .. } | Guest::Nixos(_) => None,
     });
     let run_lock = ctx.registry().dir(&vm.entry.name).file(VmDir::RUN_LOCK);
     Details {
-        summary: Summary::from(vm),
+        summary: Summary::of(vm, present),
         directory: ctx.registry().dir(&vm.entry.name).path().to_owned(),
         user: record.map(|record| record.user.clone()),
         started: vm.run.as_ref().map(|run| run.started.clone()),
@@ -82,12 +84,13 @@ fn details(ctx: &Context, vm: &Observed) -> Details {
         uuid: record.map(|record| record.uuid.clone()),
         machine: record.and_then(|record| record.machine.clone()),
         accel: own.map(|record| record.accel),
-        image: record.and_then(|record| record.base.clone()),
+        image: record.and_then(|record| record.image().cloned()),
         host_key: adopted.and_then(|_| pinned(ctx, &vm.entry.name)),
         identity: adopted.and_then(|adopted| adopted.identity.clone()),
         source: record.and_then(|record| match &record.guest {
             Guest::Debian | Guest::Adopted(_) => None,
             Guest::Image { source, .. } => Some(source.clone()),
+            Guest::Nixos(nixos) => nixos.flake.clone(),
         }),
     }
 }

@@ -4,6 +4,7 @@ use crate::cli::commands::summary::{PortSummary, Summary};
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::cli::targets::Targets;
+use crate::lifecycle::present::Present;
 use crate::ui::table;
 use crate::vm::port::Port;
 
@@ -28,7 +29,10 @@ pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
         ctx.print(&names)?;
         return Ok(0);
     }
-    let vms: Vec<Summary> = ctx.observe(entries)?.iter().map(Summary::from).collect();
+    let vms: Vec<Summary> = {
+        let present = Present::of(ctx.registry().layout());
+        ctx.observe(entries)?.iter().map(|vm| Summary::of(vm, &present)).collect()
+    };
     if args.json {
         ctx.print_json(&vms)?;
     } else if vms.is_empty() && args.targets.is_empty() {

@@ -17,6 +17,7 @@ use crate::cli::targets::Targets;
 use crate::diagnostic::Diagnostic;
 use crate::lifecycle::error::LifecycleError;
 use crate::lifecycle::image;
+use crate::lifecycle::present::Present;
 use crate::lifecycle::reach::Route;
 use crate::lifecycle::rebuild::error::RebuildError;
 use crate::lifecycle::rebuild::{End, News, Rebuild, What};
@@ -24,6 +25,7 @@ use crate::ssh::program::{Control, Sink};
 use crate::ssh::{signals, stdio};
 use crate::ui::terminal::Terminal;
 use crate::vm::name::VmName;
+use crate::vm::spec::Guest;
 
 /// How many parts of a log wait here for who reads them.
 const QUEUE: usize = 16;
@@ -54,7 +56,7 @@ pub struct Args {
     /// Show what the last one said, and begin none
     #[arg(long, conflicts_with_all = ["detach", "json"])]
     log: bool,
-    /// Make the image anew from here where its recipe has changed, and tell which VMs lie over an older one
+    /// Make the image anew from here where its recipe or its flake has changed, and tell which VMs have an older one
     #[arg(long, conflicts_with_all = ["detach", "log", "start"])]
     host: bool,
     #[command(flatten)]
@@ -75,7 +77,9 @@ type Stages = Arc<Mutex<BTreeMap<VmName, Stage>>>;
 pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
     let names = args.targets.named_own(ctx, "rebuild")?;
     if args.host {
-        return each::each(ctx, "rebuild", args.many, names, from_host);
+        let code = each::each(ctx, "rebuild", args.many, names.clone(), from_host)?;
+        say_which_are_outdated(ctx, &names)?;
+        return Ok(code);
     }
     let what = match (args.detach, args.log) {
         (true, _) => What::Begin,
@@ -174,19 +178,38 @@ async fn from_host(job: Job) -> Result<String, Box<dyn Diagnostic>> {
     let Job { engine, name, listener } = job;
     let made = tokio::task::spawn_blocking(move || {
         let record = engine.registry.get(&name).map_err(LifecycleError::from)?;
-        let held = image::ensure(&engine, &record.guest, &listener)?;
-        Ok::<_, LifecycleError>((record, held.image.id.clone()))
+        let image = match &record.guest {
+            Guest::Nixos(_) => image::rebuild(&engine, &record, &listener)?,
+            guest => image::ensure(&engine, guest, &listener)?.image,
+        };
+        Ok::<_, LifecycleError>((record, image.id))
     });
     let (record, present) = made.await.map_err(LifecycleError::from)??;
-    Ok(match &record.base {
-        None => format!("its first start makes a disk over {present}"),
-        Some(base) if *base == present => format!("lies over {present}, as it should"),
-        Some(base) => format!(
+    let name = &record.name;
+    Ok(match (&record.guest, record.image()) {
+        (Guest::Nixos(_), Some(id)) if *id == present => format!("{present} is what is built now already"),
+        (Guest::Nixos(_), _) => format!("boots {present} from its next start on: `ai-vm restart {name}`"),
+        (_, None) => format!("its first start makes a disk over {present}"),
+        (_, Some(base)) if *base == present => format!("lies over {present}, as it should"),
+        (_, Some(base)) => format!(
             "lies over {base}, which is older than {present}, and keeps it with its disk; \
-             `ai-vm start {} --new-disk` begins anew, without what is on the disk",
-            record.name
+             `ai-vm start {name} --new-disk` begins anew, without what is on the disk",
         ),
     })
+}
+
+/// Says which other VMs boot a system of a kind that has been built anew.
+fn say_which_are_outdated(ctx: &Context, rebuilt: &[VmName]) -> Result<(), Failure> {
+    let present = Present::of(ctx.registry().layout());
+    for entry in ctx.registry().list()? {
+        let Ok(record) = &entry.record else { continue };
+        if !rebuilt.contains(&entry.name) && present.is_outdated(record) == Some(true) {
+            let name = &entry.name;
+            ctx.terminal
+                .status(&format!("{name}: outdated; `ai-vm rebuild {name} --host` builds it anew too"));
+        }
+    }
+    Ok(())
 }
 
 /// Shows a log as it comes, until its end or until nobody reads it.

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-use crate::lifecycle::image;
 use crate::lifecycle::observe::Observed;
+use crate::lifecycle::present::Present;
 use crate::vm::name::VmName;
 use crate::vm::port::{Forward, Port, loopback};
 use crate::vm::spec::Guest;
@@ -56,8 +56,9 @@ pub struct PortSummary {
     pub bind: IpAddr,
 }
 
-impl From<&Observed> for Summary {
-    fn from(vm: &Observed) -> Self {
+impl Summary {
+    /// Sums up what was seen of a VM.
+    pub fn of(vm: &Observed, present: &Present) -> Self {
         let record = vm.entry.record.as_ref().ok();
         let hardware = record.and_then(|record| record.hardware);
         let forwards = record.map(|record| record.forwards.as_slice()).unwrap_or_default();
@@ -68,7 +69,7 @@ impl From<&Observed> for Summary {
             guest: record.map(|record| record.guest.family()),
             address: record.and_then(|record| match &record.guest {
                 Guest::Adopted(adopted) => Some(adopted.endpoint().to_string()),
-                Guest::Debian | Guest::Image { .. } => None,
+                Guest::Debian | Guest::Image { .. } | Guest::Nixos(_) => None,
             }),
             ram_mib: hardware.map(|hardware| hardware.memory.mib()),
             cpus: hardware.map(|hardware| hardware.cpus.get()),
@@ -77,7 +78,7 @@ impl From<&Observed> for Summary {
             ports: forwards.iter().map(port).collect(),
             labels: record.map(|record| record.labels.clone()).unwrap_or_default(),
             created: record.map(|record| record.created.clone()),
-            outdated: record.and_then(image::is_outdated),
+            outdated: record.and_then(|record| present.is_outdated(record)),
             problem: vm.problem.clone(),
         }
     }

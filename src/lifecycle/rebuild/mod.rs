@@ -15,12 +15,13 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
 use crate::host::random;
+use crate::lifecycle::Engine;
 use crate::lifecycle::error::LifecycleError;
 use crate::lifecycle::event::Listener;
 use crate::lifecycle::reach::{self, Route};
 use crate::lifecycle::rebuild::error::RebuildError;
 use crate::lifecycle::rebuild::words::{Word, Words};
-use crate::lifecycle::{Engine, start};
+use crate::lifecycle::start::{self, How};
 use crate::ssh::command::RemoteCommand;
 use crate::ssh::program::{Program, Sink, Streams};
 use crate::ssh::running::Running;
@@ -118,7 +119,7 @@ impl Rebuild<'_> {
         let said = String::new();
         let mut known = Known { run, joined: false, read: Arc::default(), end: None, lost: None, said };
         if self.start {
-            start::launch_vm(self.engine, self.name, false, &listener).await?;
+            start::launch_vm(self.engine, self.name, How::default(), &listener).await?;
         }
         let mut running = self.reach(what, &known, self.route, &listener).await?;
         // The line that showed the way goes away.
