@@ -13,7 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What `rebuild` and the stand-ins call, besides what the stand-ins play.
 const TOOLS: &str =
-    "awk bash cat cp dirname find flock ls mkdir mv paste rm sed sh sha256sum sleep sort touch";
+    "awk bash cat cp dirname find flock ls mkdir mv paste readlink rm sed sh sha256sum sleep sort touch";
 
 /// A machine that is none.
 struct Machine {
@@ -286,6 +286,7 @@ fn killed_midway_and_repeated() {
     let said = it.rebuilt(0);
     has(&said, &["finishing what was broken off", "  installed bar 1.0", "  installed postfix 3"]);
     assert!(it.read("world/calls").contains("dpkg --configure -a"));
+    assert_eq!(it.rebuilt(0), "rebuild: nothing changed\n");
     it.list("").rebuilt(0);
     assert_eq!(it.installed(), "base leftover", "what the killed one installed was forgotten");
 }

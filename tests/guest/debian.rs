@@ -10,6 +10,7 @@ use crate::home::{Home, Ran, finish, wait};
 use crate::nixos_shaped;
 use crate::processes;
 use crate::pty::Pty;
+use crate::rebuild;
 
 pub const VM: &str = "web";
 
@@ -58,6 +59,7 @@ const PARTS: &[Part] = &[
     ("what takes too long is ended", what_takes_too_long_is_ended),
     ("a shell in a terminal", a_shell_in_a_terminal),
     ("forwards both ways", forwards_both_ways),
+    ("applies its configuration", rebuild::applies_its_configuration),
     ("secrets stay inside", secrets_stay_inside),
     ("new keys take over", new_keys_take_over),
     ("survives its own reboot", survives_its_own_reboot),
@@ -318,6 +320,7 @@ fn files_are_kept_over_a_stop(home: &Home) {
     assert_eq!(ran.out, "kept\n");
     home.ok(&["restart", VM]);
     assert_eq!(sh(home, "cat file; hostname"), "kept\nweb\n");
+    rebuild::its_effect_is_kept(home);
     // Powered off from inside.
     exec(home, &["sudo", "systemctl", "poweroff"]);
     home.ok(&["wait", "--stopped", "--timeout", "60", VM]);

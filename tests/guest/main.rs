@@ -20,6 +20,7 @@ mod debian;
 mod forwards;
 mod killed_build;
 mod nixos_shaped;
+mod rebuild;
 
 use std::io::Write;
 

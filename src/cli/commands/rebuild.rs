@@ -108,9 +108,8 @@ pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
             all = rebuilding => Ok(all),
             code = asked_to_end(&mut signals) => Err(code),
         };
-        if all.is_err() {
-            say_what_goes_on(ctx.terminal, &stages);
-        }
+        // When this ends before them, or because of --fail-fast.
+        say_what_goes_on(ctx.terminal, &stages);
         tokio::select! {
             // What the reader of the log has not had by now is not missed.
             _ = out.finish() => {}

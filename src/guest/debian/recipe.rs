@@ -41,6 +41,10 @@ pub(super) const FILES: &[(&str, &str)] = &[
     ("rootfs/usr/local/bin/rebuild", include_str!("build/rootfs/usr/local/bin/rebuild")),
     ("rootfs/usr/local/lib/ai-vm/autologin", include_str!("build/rootfs/usr/local/lib/ai-vm/autologin")),
     ("rootfs/usr/local/lib/ai-vm/identity", include_str!("build/rootfs/usr/local/lib/ai-vm/identity")),
+    (
+        "rootfs/usr/local/lib/ai-vm/rebuild-packages",
+        include_str!("build/rootfs/usr/local/lib/ai-vm/rebuild-packages"),
+    ),
 ];
 
 #[cfg(test)]

@@ -41,6 +41,9 @@ const AGAIN: Duration = Duration::from_secs(180);
 /// The pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(500);
 
+/// How long the script may take to say what it follows. It waits for others that begin for a minute at most.
+const ANSWER: Duration = Duration::from_secs(120);
+
 /// How much of what else was said is kept, in bytes.
 const MAX_SAID: usize = 4096;
 
@@ -122,7 +125,7 @@ impl Rebuild<'_> {
         // The line that showed the way goes away.
         drop(listener);
         loop {
-            let ended = self.carry(running, &mut known).await;
+            let ended = self.carry(what, running, &mut known).await;
             match (ended, known.end.take()) {
                 (Ok(0), Some(end)) => return Ok(end),
                 (Ok(0), None) if what == What::Begin => return Ok(End::UnderWay),
@@ -188,18 +191,25 @@ impl Rebuild<'_> {
     }
 
     /// Carries the log until the script ends, and takes down what it says.
-    async fn carry(&self, running: Running, known: &mut Known) -> Result<u8, SessionError> {
+    async fn carry(&self, what: What, running: Running, known: &mut Known) -> Result<u8, SessionError> {
         let (say, mut words) = mpsc::unbounded_channel();
         let (_, stdin) = mpsc::channel(1);
         let (_no_control, control) = mpsc::channel(1);
         let stdout = Log { to: self.log.clone(), read: Arc::clone(&known.read) };
         let stderr = Words::to(say);
         let mut pump = std::pin::pin!(running.pump(Streams { stdin, stdout, stderr }, control));
+        let mut answer = std::pin::pin!(sleep(ANSWER));
+        // To show what there is it says nothing before.
+        let mut answered = what == What::Log;
         let ended = loop {
             tokio::select! {
                 biased;
-                Some(word) = words.recv() => self.hear(word, known),
+                Some(word) = words.recv() => {
+                    answered |= matches!(word, Word::Run(_));
+                    self.hear(word, known);
+                }
                 ended = &mut pump => break ended,
+                () = &mut answer, if !answered => break Err(SessionError::NotBegun),
             }
         };
         while let Ok(word) = words.try_recv() {

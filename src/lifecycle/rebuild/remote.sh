@@ -11,7 +11,7 @@
 # shellcheck shell=sh
 LC_ALL=C
 export LC_ALL
-umask 077
+umask 022
 what=$1 run=$2 known=$3
 runs=${AI_VM_REBUILDS:-/var/lib/ai-vm/rebuilds}
 unit=ai-vm-rebuild.service
@@ -30,6 +30,7 @@ is_last() { [ "$(cat "$runs/last" 2>/dev/null)" = "$run" ]; }
 # shellcheck disable=SC2016
 body='
   : >"$1/begun"
+  umask 022
   trap : TERM INT HUP
   "$2" </dev/null >>"$1/log" 2>&1
   printf "%s\n" "$?" >"$1/exit.new"
@@ -48,12 +49,15 @@ start() {
     rm -rf -- "${runs:?}/$old"
   done
   systemd-run --quiet --collect --unit="$unit" --description='Rebuild of this machine, started by ai-vm' \
-    --setenv=PATH="$PATH" --setenv=HOME="${HOME:-/root}" \
+    --setenv=PATH="$PATH" --setenv=HOME=/root \
     -- /bin/sh -c "$body" ai-vm-rebuild "$runs/$run" "$program" 9>&- || exit 83
 }
 case $what in
   follow | begin)
     command -v systemd-run >/dev/null 2>&1 || exit 80
+    # A log can say what is not for everybody; what lies beside it is not ours to close.
+    mkdir -p "${runs%/*}" || exit 82
+    umask 077
     mkdir -p "$runs" || exit 82
     # Whoever has this may start one. It is held for a moment only.
     exec 9>>"$runs/lock" || exit 82

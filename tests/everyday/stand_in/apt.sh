@@ -32,7 +32,11 @@ case $me in
   dpkg)
     [[ $1 != --audit ]] || exit 0
     printf '%s\n' "$me $1 $2" >>"$world/calls"
-    rm -f "$world"/updates/*
+    for pending in "$world"/updates/*; do
+      while read -r name number how; do version[$name]=$number mark[$name]=$how; done <"$pending"
+      rm "$pending"
+    done
+    store
     exit
     ;;
   apt-mark)
@@ -136,7 +140,9 @@ if [[ -e $world/broken ]]; then
 fi
 for name in "${!go[@]}"; do unset "version[$name]"; done
 if [[ -e $world/hold ]]; then
-  : >"$world/updates/0001"
+  for name in "${!come[@]}"; do
+    printf '%s %s auto\n' "$name" "${offered[$name]}"
+  done >"$world/updates/0001"
   store
   : >"$world/held"
   while [[ -e $world/hold ]]; do sleep 0.02; done
