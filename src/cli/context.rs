@@ -42,6 +42,8 @@ impl Context {
             mirror: config.mirror.clone(),
             agent: env.agent.clone(),
             keys: env.keys.clone(),
+            home: env.home.clone(),
+            config: env.config.clone(),
         };
         Ok(Self { env, config, engine, terminal, progress: Progress::new(terminal) })
     }

@@ -76,6 +76,7 @@ mod tests {
             authorized_keys: "ssh-ed25519 AAAA a\"b\n".into(),
             host_key: "-----BEGIN\nline\n".into(),
             boot: "m".into(),
+            fstab: String::new(),
         };
         let disk = disk(&identity, "i-1").unwrap();
         let volume = fatfs::FileSystem::new(Cursor::new(disk), fatfs::FsOptions::new()).unwrap();

@@ -14,6 +14,8 @@ pub struct Environment {
     /// The configuration file: `AI_VM_CONFIG`, else `$XDG_CONFIG_HOME/ai-vm/config.toml`, else
     /// `~/.config/ai-vm/config.toml`.
     pub config: PathBuf,
+    /// That person's home directory, if there is one.
+    pub home: Option<PathBuf>,
     /// The QEMU to run instead of the one on `PATH`: `AI_VM_QEMU`.
     pub qemu: Option<PathBuf>,
     /// The login name of the person at the keyboard, when the environment tells.
@@ -85,7 +87,8 @@ impl Environment {
         let agent = set("SSH_AUTH_SOCK").map(PathBuf::from).filter(|path| path.is_absolute());
         let keys = names.into_iter().filter_map(key).collect();
         let ssh_config = below_home(".ssh/config").ok();
-        Ok(Self { data, config, qemu: path("AI_VM_QEMU")?, user, agent, keys, ssh_config })
+        let home = path("HOME").ok().flatten();
+        Ok(Self { data, config, home, qemu: path("AI_VM_QEMU")?, user, agent, keys, ssh_config })
     }
 }
 

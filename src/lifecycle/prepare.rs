@@ -4,8 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::guest::credentials::{Identity as Given, guest_uid};
-use crate::guest::seed;
 use crate::guest::store::{DirectBoot as Kernel, Image};
+use crate::guest::{fstab, seed};
 use crate::host::files::{self, FileError, failed};
 use crate::host::layout::{Identity, VmDir};
 use crate::host::lock;
@@ -125,6 +125,7 @@ pub fn identity(dir: &VmDir, record: &Record, boot: &str) -> Result<Given, Lifec
         authorized_keys: read(Identity::LOGIN_PUBLIC_KEY)?,
         host_key: read(Identity::HOST_KEY)?,
         boot: boot.to_owned(),
+        fstab: fstab::of(&record.shares),
     })
 }
 

@@ -1,6 +1,7 @@
 //! Starts a VM: image, disk, ports, identity, QEMU.
 
 use std::fs::File;
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use crate::host::layout::VmDir;
@@ -9,7 +10,7 @@ use crate::lifecycle::Engine;
 use crate::lifecycle::error::LifecycleError;
 use crate::lifecycle::event::{Event, Listener};
 use crate::lifecycle::run::Run;
-use crate::lifecycle::{image, prepare};
+use crate::lifecycle::{image, prepare, shares};
 use crate::qemu::accel::{self, Verdict};
 use crate::qemu::args::Machine;
 use crate::qemu::launch::{LaunchError, launch};
@@ -71,7 +72,7 @@ async fn attempt(
     let dir = engine.registry.dir(name);
     listener(Event::Step("starting QEMU".to_owned()));
     let qemu = crate::qemu::binary(engine.qemu.as_ref())?;
-    let launched = launch(&qemu, prepared.args, &dir, run_lock, COME_UP).await;
+    let launched = launch(&qemu, prepared.args, prepared.folders, &dir, run_lock, COME_UP).await;
     prepare::forget_credentials(&dir)?;
     Ok(launched?)
 }
@@ -79,6 +80,7 @@ async fn attempt(
 /// What a launch needs.
 struct Prepared {
     args: Vec<std::ffi::OsString>,
+    folders: Vec<OwnedFd>,
 }
 
 impl Prepared {
@@ -95,6 +97,7 @@ impl Prepared {
             record.base = None;
         }
         let qemu = crate::qemu::binary(engine.qemu.as_ref())?;
+        let (folders, shared) = shares::for_launch(engine, &record)?;
         let held = image::for_vm(engine, &record, listener)?;
         let record = prepare::disk(engine, record, &held.image, new_disk)?;
         let record = prepare::ports(engine, record, refused, listener)?;
@@ -102,7 +105,7 @@ impl Prepared {
             return Err(LifecycleError::Adopted { name: record.name });
         };
         let verdict = decide(engine, &qemu, &record, listener)?;
-        let run = Run::now(random::hex128()?, verdict.accel.name().to_owned());
+        let run = Run::now(random::hex128()?, verdict.accel.name().to_owned(), record.shares.clone());
         let identity = prepare::identity(&dir, &record, &run.boot)?;
         let smbios = prepare::credentials(&dir, &identity)?;
         let seed = prepare::seed(&dir, &record, &held.image, &identity)?;
@@ -119,8 +122,9 @@ impl Prepared {
             boot: prepare::direct_boot(&held.image),
             smbios: &smbios,
             forwards: &record.forwards,
+            shares: &shared,
         };
-        Ok(Self { args: machine.args() })
+        Ok(Self { args: machine.args(), folders })
     }
 }
 

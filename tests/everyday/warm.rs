@@ -64,7 +64,7 @@ fn a_connection_that_was_brought_serves_the_next_command() {
         let vm = VmDir::at(guest.home.vm("vm"));
         // The first command has a connection that this one must not get: it is of another boot.
         ok(&guest, &[]);
-        let next = Run::now("2".repeat(32), "tcg".to_owned());
+        let next = Run::now("2".repeat(32), "tcg".to_owned(), Vec::new());
         next.write(&vm).unwrap();
         next.set_ready(&vm).unwrap();
         let public = std::fs::read_to_string(guest.file(Identity::LOGIN_PUBLIC_KEY)).unwrap();
@@ -101,7 +101,7 @@ fn a_connection_is_only_for_its_boot_and_its_key() {
     let guest = Guest::serve("");
     ok(&guest, &[]);
     let vm = VmDir::at(guest.home.vm("vm"));
-    let next = Run::now("1".repeat(32), "tcg".to_owned());
+    let next = Run::now("1".repeat(32), "tcg".to_owned(), Vec::new());
     next.write(&vm).unwrap();
     next.set_ready(&vm).unwrap();
     ok(&guest, &[]);
@@ -168,6 +168,14 @@ fn what_the_command_claims_the_holder_does_not_run() {
 fn target(guest: &Guest) -> Target {
     let registry = Registry::new(Layout::new(guest.home.data()));
     let record = registry.get(&"vm".parse().unwrap()).unwrap();
-    let engine = Engine { registry, qemu: None, mirror: None, agent: None, keys: Vec::new() };
+    let engine = Engine {
+        registry,
+        qemu: None,
+        mirror: None,
+        agent: None,
+        keys: Vec::new(),
+        home: None,
+        config: guest.home.dir().join("config.toml"),
+    };
     ready::target(&engine, &record).unwrap()
 }
