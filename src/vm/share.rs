@@ -192,7 +192,7 @@ mod tests {
     #[test]
     fn tags_are_what_qemu_takes() {
         let mut share = share("/home/u/my project, \"ü\"", &[]);
-        assert_eq!(share.tag(), "rw-39183f6e-my_project__");
+        assert_eq!(share.tag(), "rw-39183f6e-my_project_____");
         share.mode = ShareMode::Ro;
         assert!(share.tag().starts_with("ro-"));
     }
