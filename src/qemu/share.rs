@@ -1,6 +1,22 @@
-//! Folders of the host as devices of a machine. Pure.
+//! Folders of the host as devices of a machine.
 //!
 //! QEMU serves them itself (9p), without a second process that would have to live and die with it.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::host::process;
+use crate::host::program::ProcessError;
+
+/// The device by which a guest has a folder.
+const DEVICE: &str = "virtio-9p-pci";
+
+/// Tells whether a QEMU has that device: it can be built without.
+pub fn is_known(qemu: &Path) -> Result<bool, ProcessError> {
+    let devices = process::output(Command::new(qemu).args(["-device", "help"]), Duration::from_secs(10))?;
+    Ok(String::from_utf8_lossy(&devices).contains(&format!("\"{DEVICE}\"")))
+}
 
 /// A folder that QEMU has open.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +46,7 @@ impl SharedFolder {
             "local,id=share{index},path=/proc/self/fd/{descriptor},security_model={model},readonly={readonly},\
              multidevs=remap"
         );
-        [("-fsdev", folder), ("-device", format!("virtio-9p-pci,fsdev=share{index},mount_tag={tag}"))]
+        [("-fsdev", folder), ("-device", format!("{DEVICE},fsdev=share{index},mount_tag={tag}"))]
     }
 }
 

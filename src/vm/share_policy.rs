@@ -127,7 +127,7 @@ impl Reason {
 
 /// A folder that is not shared.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{}` {}{}", path.display(), words(reason), if reason.is_final() { ", and never shared" } else { "" })]
+#[error("`{}` {}{}", path.display(), words(reason), if reason.is_final() { " and is never shared" } else { "" })]
 pub struct Refused {
     /// The folder.
     pub path: PathBuf,

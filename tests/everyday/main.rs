@@ -39,6 +39,7 @@ mod many_at_once;
 mod openssh;
 mod ports;
 mod privacy;
+mod shares;
 mod ssh_keys;
 mod streams;
 mod terminal;

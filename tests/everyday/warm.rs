@@ -87,7 +87,13 @@ fn a_connection_that_was_brought_serves_the_next_command() {
         let code = runtime.block_on(async {
             let brought = tokio::net::TcpStream::connect(("127.0.0.1", guest.port)).await.unwrap();
             let end = tokio::time::Instant::now() + Duration::from_secs(20);
-            holder.run(&request, Some(brought), Duration::from_secs(20)).await.unwrap().status(end).await.unwrap()
+            holder
+                .run(&request, Some(brought), Duration::from_secs(20))
+                .await
+                .unwrap()
+                .status(end)
+                .await
+                .unwrap()
         });
         assert_eq!(code == 0, kept);
         let before = logins(&guest);

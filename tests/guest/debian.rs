@@ -9,6 +9,7 @@ use crate::forwards::forwards_both_ways;
 use crate::home::{Home, Ran, finish, wait};
 use crate::processes;
 use crate::pty::Pty;
+use crate::shares;
 
 pub const VM: &str = "web";
 
@@ -29,7 +30,9 @@ pub fn sh(home: &Home, script: &str) -> String {
 #[test]
 fn the_life_of_a_debian_guest() {
     let home = Home::new();
-    home.ok(&["create", VM, "--user", "dev", "--ram", "2", "--storage", "20"]);
+    let shares = shares::flags(&home);
+    let create = ["create", VM, "--user", "dev", "--ram", "2", "--storage", "20"];
+    home.ok(&[&create, shares.iter().map(String::as_str).collect::<Vec<_>>().as_slice()].concat());
     assert!(!home.data().join("images").exists() || is_empty(&home.data().join("images")));
     let begun = Instant::now();
     let ran = finish(home.command(&["start", "--timeout", "10m", VM]), FIRST_START);
@@ -53,6 +56,7 @@ const PARTS: &[Part] = &[
     ("a tree goes in and out", copying::a_tree_goes_in_and_out),
     ("argv arrives through every login shell", argv_arrives_through_every_login_shell),
     ("users and directories", users_and_directories),
+    ("shares are there", shares::are_there_and_only_as_they_should),
     ("signals are passed on", signals_are_passed_on),
     ("what takes too long is ended", what_takes_too_long_is_ended),
     ("a shell in a terminal", a_shell_in_a_terminal),
@@ -61,7 +65,10 @@ const PARTS: &[Part] = &[
     ("new keys take over", new_keys_take_over),
     ("survives its own reboot", survives_its_own_reboot),
     ("survives a crash of its kernel", survives_a_crash_of_its_kernel),
+    ("shares are changed", shares::are_changed_while_it_runs),
     ("files are kept over a stop", files_are_kept_over_a_stop),
+    ("shares are other ones", shares::are_other_ones_now),
+    ("powered off from inside", powered_off_from_inside),
     ("a second one shares the image", a_second_one_shares_the_image),
     ("nothing is left", nothing_is_left),
 ];
@@ -316,7 +323,9 @@ fn files_are_kept_over_a_stop(home: &Home) {
     assert_eq!(ran.out, "kept\n");
     home.ok(&["restart", VM]);
     assert_eq!(sh(home, "cat file; hostname"), "kept\nweb\n");
-    // Powered off from inside.
+}
+
+fn powered_off_from_inside(home: &Home) {
     exec(home, &["sudo", "systemctl", "poweroff"]);
     home.ok(&["wait", "--stopped", "--timeout", "60", VM]);
     assert_eq!(home.state(), "stopped");

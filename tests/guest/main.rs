@@ -17,6 +17,7 @@ mod copying;
 mod debian;
 mod forwards;
 mod killed_build;
+mod shares;
 
 use std::io::Write;
 

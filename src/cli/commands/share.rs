@@ -127,6 +127,7 @@ fn add(ctx: &Context, name: &VmName, wanted: &[Wanted]) -> Result<u8, Failure> {
         return Err(error.into());
     }
     let shares = shares::add(&ctx.engine, name, wanted)?;
+    warn_root(ctx, name, shares.iter().map(|(share, _)| share));
     let is_up = shares::run(&ctx.engine, name)?.is_some();
     for (share, state) in &shares {
         let words = ShareSummary::new(share, *state).words(is_up);
@@ -136,6 +137,15 @@ fn add(ctx: &Context, name: &VmName, wanted: &[Wanted]) -> Result<u8, Failure> {
         ctx.terminal.status(&format!("{name}: `ai-vm restart {name}` gives it to the VM"));
     }
     Ok(0)
+}
+
+/// Says what is different for root, who is not who should run VMs.
+pub fn warn_root<'a>(ctx: &Context, name: &VmName, mut shares: impl Iterator<Item = &'a Share>) {
+    if shares.any(|share| shares::is_mapped(share.mode)) {
+        let warning = "you are root, so what the VM writes belongs to root here, for root alone; the owners and modes \
+            that it gives are noted beside the files";
+        ctx.terminal.warn(&format!("{name}: {warning}"));
+    }
 }
 
 fn remove(ctx: &Context, name: &VmName, which: &[String]) -> Result<u8, Failure> {

@@ -92,7 +92,8 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
 
 /// Runs one program for a command.
 async fn lend(mut stream: UnixStream, pool: &Pool) -> io::Result<()> {
-    let Received { request, pipes, claim, connection } = timeout(REQUEST, wire::receive(&mut stream)).await??;
+    let Received { request, pipes, claim, connection } =
+        timeout(REQUEST, wire::receive(&mut stream)).await??;
     let (hear, mut answer) = stream.into_split();
     let key = Key { target: request.target.clone(), boot: request.boot.clone() };
     // Without a connection the command connects by itself, and tells why it cannot.
