@@ -3,11 +3,6 @@
   lib,
   rustPlatform,
   installShellFiles,
-  makeWrapper,
-  qemu,
-  curl,
-  mmdebstrap,
-  e2fsprogs,
 }:
 let
   manifest = (lib.importTOML ../Cargo.toml).package;
@@ -23,6 +18,9 @@ rustPlatform.buildRustPackage {
       ../Cargo.lock
       ../benches
       ../completions
+      ../flake.lock
+      ../flake.nix
+      ../nixos
       ../src
       ../tests
     ];
@@ -30,22 +28,10 @@ rustPlatform.buildRustPackage {
   cargoLock.lockFile = ../Cargo.lock;
   cargoTestFlags = [ "--lib" ];
 
-  nativeBuildInputs = [
-    installShellFiles
-    makeWrapper
-  ];
+  nativeBuildInputs = [ installShellFiles ];
 
-  # After what the user has: a machine's own QEMU goes first.
   postInstall = ''
     installShellCompletion --cmd ai-vm --bash completions/ai-vm.bash --zsh completions/_ai-vm --fish completions/ai-vm.fish
-    wrapProgram $out/bin/ai-vm --suffix PATH : ${
-      lib.makeBinPath [
-        qemu
-        curl
-        mmdebstrap
-        e2fsprogs
-      ]
-    }
   '';
 
   meta = {

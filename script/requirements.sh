@@ -34,6 +34,9 @@ to_test=(
   "setsid=util-linux"
   "sfdisk=fdisk"
   "shellcheck=shellcheck"
+  "nix=nix-bin"
+  "git=git"
+  "jq=jq"
 )
 
 # Commands that lie where ordinary users do not look.

@@ -61,6 +61,8 @@ impl Vm {
             base: "../../images/x/root.img".into(),
             base_format: DiskFormat::Raw,
             seed: None,
+            store: None,
+            boot_disk: None,
             boot: None,
             smbios: &[],
             forwards: &[forward],

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::diagnostic::{Diagnostic, Kind};
 use crate::host::files::{self, FileError};
 use crate::vm::size::{CpuCount, DiskSize, MemorySize};
-use crate::vm::spec::{AcceleratorChoice, Hardware, UserName};
+use crate::vm::spec::{AcceleratorChoice, Family, Hardware, UserName};
 
 /// The largest configuration file that is read, in bytes.
 const MAX_BYTES: u64 = 64 * 1024;
@@ -26,6 +26,12 @@ pub struct Config {
     /// Disk of a new VM.
     #[serde(default, deserialize_with = "as_typed")]
     pub storage: Option<DiskSize>,
+    /// Guest family of a new VM.
+    #[serde(default, deserialize_with = "as_typed")]
+    pub guest: Option<Family>,
+    /// The flake that NixOS guests are built from.
+    #[serde(default)]
+    pub flake: Option<String>,
     /// Login name in a new VM.
     #[serde(default, deserialize_with = "as_typed")]
     pub user: Option<UserName>,
@@ -87,7 +93,10 @@ impl Diagnostic for ConfigError {
         match self {
             Self::File(error) => error.hints(),
             Self::Content { .. } => {
-                vec!["known keys: `ram`, `cpu`, `storage`, `user`, `accel`, `mirror`".to_owned()]
+                vec![
+                    "known keys: `ram`, `cpu`, `storage`, `guest`, `flake`, `user`, `accel`, `mirror`"
+                        .to_owned(),
+                ]
             }
         }
     }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::cli::config::Config;
 use crate::cli::failure::{Failure, RuntimeError};
+use crate::guest::nixos::{self, flake};
 use crate::host::data_dir;
 use crate::host::env::Environment;
 use crate::lifecycle::Engine;
@@ -15,6 +16,7 @@ use crate::registry::store::{Entry, Registry};
 use crate::ui::filter;
 use crate::ui::progress::{Meter, Progress};
 use crate::ui::terminal::Terminal;
+use crate::vm::spec::{Family, SpecError};
 
 /// The environment, configuration, VMs and terminal of one command.
 #[derive(Debug)]
@@ -44,6 +46,13 @@ impl Context {
             keys: env.keys.clone(),
             home: env.home.clone(),
             config: env.config.clone(),
+            flake: flake::Said {
+                for_vm: None,
+                by_variable: env.flake.clone(),
+                by_installation: env.own_flake.clone(),
+                by_configuration: config.flake.clone(),
+                working_directory: std::env::current_dir().ok(),
+            },
         };
         Ok(Self { env, config, engine, terminal, progress: Progress::new(terminal) })
     }
@@ -51,6 +60,13 @@ impl Context {
     /// Returns the VMs.
     pub fn registry(&self) -> &Registry {
         &self.engine.registry
+    }
+
+    /// Returns the guest family of a VM for which none is asked.
+    pub fn default_guest(&self) -> Result<Family, SpecError> {
+        let decided = self.env.guest.as_deref().map(str::parse).transpose()?.or(self.config.guest);
+        let can_be_made = || if nixos::is_installed() { Family::Nixos } else { Family::Debian };
+        Ok(decided.unwrap_or_else(can_be_made))
     }
 
     /// Runs asynchronous work to its end. Only commands that need it pay for the runtime.

@@ -10,9 +10,10 @@ use tokio::time::{Instant, sleep};
 
 use crate::fleet::gate::Gate;
 use crate::fleet::outcome::{End, Outcome};
+use crate::lifecycle::Engine;
 use crate::lifecycle::event::Listener;
 use crate::lifecycle::reach::{self, Route};
-use crate::lifecycle::{Engine, start};
+use crate::lifecycle::start::{self, How};
 use crate::ssh::program::{Control, Program, Sink, Streams};
 use crate::ssh::running::Running;
 use crate::ssh::session::SessionError;
@@ -145,7 +146,7 @@ async fn one<O: Sink, E: Sink>(
     let Ends { stdout, stderr, listener } = ends;
     let begin = async {
         if task.start {
-            start::launch_vm(engine, name, false, &listener).await?;
+            start::launch_vm(engine, name, How::default(), &listener).await?;
         }
         reach::start(engine, name, task.route, &task.program, None, &listener).await
     };

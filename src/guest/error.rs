@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::diagnostic::{Diagnostic, Kind};
+use crate::guest::nixos::NixError;
 use crate::host::files::FileError;
 use crate::host::lock::LockError;
 use crate::host::program::ProcessError;
@@ -61,6 +62,20 @@ pub enum ImageError {
         #[source]
         source: ProcessError,
     },
+    /// Nix is not there.
+    #[error("a NixOS guest is built by Nix, which is not installed")]
+    NoNix,
+    /// Nix did not build it.
+    #[error(transparent)]
+    Nix(#[from] Box<NixError>),
+    /// The result of a build cannot be used.
+    #[error("`{}` does not describe a system that can be run: {reason}", path.display())]
+    Manifest {
+        /// The description.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
     /// A program could not be run.
     #[error(transparent)]
     Process(#[from] ProcessError),
@@ -81,7 +96,9 @@ impl Diagnostic for ImageError {
             Self::File(error) => error.kind(),
             Self::Disk(error) => error.kind(),
             Self::Lock(error) => error.kind(),
-            Self::Damaged { .. } | Self::Checksum { .. } => Kind::Failed,
+            Self::NoNix => Kind::NotFound,
+            Self::Nix(error) => error.kind(),
+            Self::Damaged { .. } | Self::Checksum { .. } | Self::Manifest { .. } => Kind::Failed,
         }
     }
 
@@ -103,6 +120,16 @@ impl Diagnostic for ImageError {
             Self::File(error) => error.hints(),
             Self::Disk(error) => error.hints(),
             Self::Lock(error) => error.hints(),
+            Self::NoNix => vec![
+                "install Nix 2.18 or newer, or take the guest that needs none: `--guest debian`".to_owned(),
+            ],
+            Self::Nix(error) => error.hints(),
+            Self::Manifest { .. } => {
+                vec![
+                    "take a flake of the same version as ai-vm: `ai-vm config` shows which one it is"
+                        .to_owned(),
+                ]
+            }
             Self::Checksum { .. } => Vec::new(),
         }
     }

@@ -71,10 +71,11 @@ pub fn import(
     Ok(Manifest {
         family: "image".to_owned(),
         created: store::now(),
-        disk: DISK.to_owned(),
+        disk: Some(DISK.to_owned()),
         format: found.format,
         boot: None,
         source: Some(origin),
+        nixos: None,
     })
 }
 

@@ -6,5 +6,7 @@ pub mod debian;
 pub mod error;
 pub mod fstab;
 pub mod import;
+pub mod nixos;
+pub mod recorded;
 pub mod seed;
 pub mod store;

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 
 use crate::guest::error::ImageError;
+use crate::guest::nixos::manifest::System;
 use crate::host::files::{self, failed};
 use crate::host::layout::Layout;
 use crate::host::lock;
@@ -23,16 +24,18 @@ const MAX_BYTES: u64 = 64 * 1024;
 /// How long to wait for another ai-vm that is making the same image.
 const PATIENCE: Duration = Duration::from_secs(30 * 60);
 
-/// What an image consists of. File names are relative to its directory.
+/// What an image consists of. File names are relative to its directory, or absolute.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
     /// The guest family, as in a VM's record.
     pub family: String,
     /// When it was made, RFC 3339 in UTC.
     pub created: String,
-    /// The disk.
-    pub disk: String,
+    /// The disk that a VM's own lies over. A NixOS system has none: its VMs' disks lie over an empty one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<String>,
     /// The disk's form.
+    #[serde(default)]
     pub format: DiskFormat,
     /// What is booted directly; without it the machine's firmware starts the disk.
     #[serde(default)]
@@ -40,6 +43,9 @@ pub struct Manifest {
     /// Where a brought image came from.
     #[serde(default)]
     pub source: Option<Source>,
+    /// What else there is to know of a NixOS system.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nixos: Option<System>,
 }
 
 /// A kernel that QEMU starts itself, without firmware or boot loader in between.
@@ -88,9 +94,9 @@ impl Image {
         self.dir.join(name)
     }
 
-    /// Returns the path of its disk.
-    pub fn disk(&self) -> PathBuf {
-        self.file(&self.manifest.disk)
+    /// Returns the path of one of its files as seen from a VM's directory.
+    pub fn seen_from_vm(&self, name: &str) -> String {
+        if name.starts_with('/') { name.to_owned() } else { format!("../../images/{}/{name}", self.id) }
     }
 
     /// Returns the bytes that it takes on this machine's disk; holes take none.
@@ -134,7 +140,8 @@ pub fn open(layout: &Layout, id: &str) -> Result<Image, ImageError> {
     let manifest: Manifest = toml::from_str(&String::from_utf8_lossy(&content))
         .map_err(|error| damaged(error.message().to_owned()))?;
     let boot = manifest.boot.iter().flat_map(|boot| [&boot.kernel, &boot.initrd]);
-    for file in boot.chain([&manifest.disk]) {
+    for file in boot.chain(&manifest.disk) {
+        // An absolute path stays what it is.
         if !dir.join(file).is_file() {
             return Err(damaged(format!("`{file}` is missing")));
         }
@@ -211,10 +218,11 @@ mod tests {
         Manifest {
             family: "debian".into(),
             created: now(),
-            disk: "d".into(),
+            disk: Some("d".into()),
             format: DiskFormat::Raw,
             boot: None,
             source: None,
+            nixos: None,
         }
     }
 
@@ -228,7 +236,7 @@ mod tests {
         };
         let held = ensure(&layout, "x", |_| {}, make).unwrap();
         let again = ensure(&layout, "x", |_| {}, |_| panic!("made twice")).unwrap();
-        assert_eq!(std::fs::read(again.image.disk()).unwrap(), b"disk");
+        assert_eq!(std::fs::read(again.image.file("d")).unwrap(), b"disk");
         assert!(matches!(remove(&layout, "x"), Err(ImageError::Busy { .. })));
         drop((held, again));
         remove(&layout, "x").unwrap();

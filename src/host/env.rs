@@ -18,6 +18,12 @@ pub struct Environment {
     pub home: Option<PathBuf>,
     /// The QEMU to run instead of the one on `PATH`: `AI_VM_QEMU`.
     pub qemu: Option<PathBuf>,
+    /// The guest family of new VMs, before the configuration file: `AI_VM_GUEST`.
+    pub guest: Option<String>,
+    /// The flake that NixOS guests are built from: `AI_VM_FLAKE`.
+    pub flake: Option<String>,
+    /// The flake that this program was installed from, as its wrapper says: `AI_VM_OWN_FLAKE`.
+    pub own_flake: Option<String>,
     /// The login name of the person at the keyboard, when the environment tells.
     pub user: Option<String>,
     /// The socket of that person's SSH agent: `SSH_AUTH_SOCK`.
@@ -80,7 +86,8 @@ impl Environment {
                 below_home(".config/ai-vm/config.toml").unwrap_or_else(|_| data.join("config.toml"))
             }
         };
-        let user = set("USER").or_else(|| set("LOGNAME")).and_then(|name| name.into_string().ok());
+        let text = |name: &str| set(name).and_then(|value| value.into_string().ok());
+        let user = text("USER").or_else(|| text("LOGNAME"));
         // As OpenSSH does, but RSA last.
         let names = ["id_ed25519", "id_ecdsa", "id_rsa"];
         let key = |name| below_home(&format!(".ssh/{name}")).ok();
@@ -88,7 +95,19 @@ impl Environment {
         let keys = names.into_iter().filter_map(key).collect();
         let ssh_config = below_home(".ssh/config").ok();
         let home = path("HOME").ok().flatten();
-        Ok(Self { data, config, home, qemu: path("AI_VM_QEMU")?, user, agent, keys, ssh_config })
+        Ok(Self {
+            data,
+            config,
+            home,
+            qemu: path("AI_VM_QEMU")?,
+            guest: text("AI_VM_GUEST"),
+            flake: text("AI_VM_FLAKE"),
+            own_flake: text("AI_VM_OWN_FLAKE"),
+            user,
+            agent,
+            keys,
+            ssh_config,
+        })
     }
 }
 

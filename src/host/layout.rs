@@ -51,6 +51,26 @@ impl Layout {
         self.images().join(format!("{id}.lock"))
     }
 
+    /// The flake in this program as it was written down, by its content.
+    pub fn flake(&self, content: &str) -> PathBuf {
+        self.root.join("flakes").join(content)
+    }
+
+    /// By which Nix knows that a system is still wanted: a link, named like the image.
+    pub fn gc_root(&self, id: &str) -> PathBuf {
+        self.root.join("gcroots").join(id)
+    }
+
+    /// What Nix said in the last build.
+    pub fn nixos_log(&self) -> PathBuf {
+        self.root.join("nixos-build.log")
+    }
+
+    /// Held while Nix builds.
+    pub fn nixos_lock(&self) -> PathBuf {
+        self.root.join("nixos-build.lock")
+    }
+
     /// Half-made and half-removed directories; whatever is here and has no owner is rubbish.
     pub fn staging(&self) -> PathBuf {
         self.root.join("staging")
@@ -126,6 +146,14 @@ impl VmDir {
     pub const CREDENTIALS: &str = "credentials";
     /// The disk from which a brought image sets itself up.
     pub const SEED: &str = "seed.img";
+    /// The disk on which a guest records what it is to boot.
+    pub const BOOT_DISK: &str = "boot.img";
+    /// What has been taken from there: [`VmDir::RECORDED_NEXT`] and [`VmDir::RECORDED_GOOD`].
+    pub const RECORDED: &str = "recorded";
+    /// The system that was recorded last and has not been seen ready.
+    pub const RECORDED_NEXT: &str = "recorded/next";
+    /// The system that was recorded before, or last, and has been seen ready.
+    pub const RECORDED_GOOD: &str = "recorded/good";
     /// The marker of the boot that was last seen ready.
     pub const READY: &str = "ready";
 

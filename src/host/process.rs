@@ -119,21 +119,47 @@ pub fn stream(
     command: &mut Command,
     log: &Path,
     limit: Duration,
+    on_line: impl FnMut(&str),
+) -> Result<(), ProcessError> {
+    let program = short_name(command.get_program());
+    let stderr =
+        files::create_private(log).map_err(|error| ProcessError::Run { program, source: error.source })?;
+    command.stdout(Stdio::piped()).stderr(stderr);
+    follow(command, |child| child.stdout.take(), limit, on_line, || said_in(log))
+}
+
+/// Runs a long program: each line it writes to stderr goes to `on_line` as it comes. What it writes to stdout is lost.
+pub fn listen(command: &mut Command, limit: Duration, on_line: impl FnMut(&str)) -> Result<(), ProcessError> {
+    command.stdout(Stdio::null()).stderr(Stdio::piped());
+    follow(command, |child| child.stderr.take(), limit, on_line, String::new)
+}
+
+/// Runs a program that writes lines to a pipe. It gets no input and speaks English.
+fn follow<P: Read + Send + 'static>(
+    command: &mut Command,
+    pipe: impl FnOnce(&mut Child) -> Option<P>,
+    limit: Duration,
     mut on_line: impl FnMut(&str),
+    said: impl FnOnce() -> String,
 ) -> Result<(), ProcessError> {
     let program = short_name(command.get_program());
     let failed = |source| ProcessError::Run { program: program.clone(), source };
-    let stderr = files::create_private(log).map_err(|error| failed(error.source))?;
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr).env("LC_ALL", "C");
+    command.stdin(Stdio::null()).env("LC_ALL", "C");
     let deadline = Instant::now() + limit;
     let mut running = Running::spawn(command).map_err(failed)?;
     let (sender, lines) = mpsc::sync_channel(64);
-    let stdout = running.child.stdout.take();
+    let pipe = pipe(&mut running.child);
     std::thread::spawn(move || {
-        for line in stdout.map(BufReader::new).into_iter().flat_map(BufRead::lines).map_while(Result::ok) {
-            if sender.send(line).is_err() {
+        let mut reader = pipe.map(BufReader::new);
+        let mut line = Vec::new();
+        // Not every program writes UTF-8.
+        while reader.as_mut().is_some_and(|pipe| pipe.read_until(b'\n', &mut line).is_ok_and(|read| read > 0))
+        {
+            let text = String::from_utf8_lossy(&line).trim_end_matches(['\n', '\r']).to_owned();
+            if sender.send(text).is_err() {
                 return;
             }
+            line.clear();
         }
     });
     while let Ok(line) = lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
@@ -143,8 +169,8 @@ pub fn stream(
     drop(running);
     match status {
         Some(status) if status.success() => Ok(()),
-        Some(status) => Err(ProcessError::Failed { program, status, said: said_in(log) }),
-        None => Err(ProcessError::Timeout { program, limit, said: said_in(log) }),
+        Some(status) => Err(ProcessError::Failed { program, status, said: said() }),
+        None => Err(ProcessError::Timeout { program, limit, said: said() }),
     }
 }
 
@@ -219,5 +245,9 @@ mod tests {
         std::fs::remove_file(&log).unwrap();
         let error = stream(&mut sh("echo broken >&2; exit 1"), &log, GRACE, |_| {}).unwrap_err();
         assert!(error.to_string().ends_with(": broken"), "{error}");
+        let mut said = Vec::new();
+        let mut bytes = sh("echo out; printf 'a\\377\\nb' >&2; exit 1");
+        assert!(listen(&mut bytes, GRACE, |line| said.push(line.to_owned())).is_err());
+        assert_eq!(said, ["a\u{fffd}", "b"]);
     }
 }

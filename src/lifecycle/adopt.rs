@@ -83,6 +83,7 @@ impl Adoption {
             machine: None,
             accel: AcceleratorChoice::Auto,
             base: None,
+            system: None,
             guest: Guest::Adopted(self.adopted),
             labels: self.labels,
             forwards: Vec::new(),

@@ -52,6 +52,7 @@ pub fn create(registry: &Registry, new: NewVm) -> Result<Record, LifecycleError>
         machine: Some(MACHINE.to_owned()),
         accel: new.accel,
         base: None,
+        system: None,
         guest: new.guest,
         labels: new.labels,
         forwards: Vec::new(),

@@ -1,27 +1,52 @@
-//! The image that a VM's disk lies over, and which VMs lie over an image.
+//! The images that a VM needs, and which VMs need an image.
 
+use crate::guest::credentials::guest_uid;
 use crate::guest::error::ImageError;
-use crate::guest::store::{self, Held};
-use crate::guest::{debian, import};
+use crate::guest::nixos::flake;
+use crate::guest::store::{self, Held, Image};
+use crate::guest::{debian, import, nixos};
+use crate::host::{files, lock};
 use crate::lifecycle::Engine;
 use crate::lifecycle::error::LifecycleError;
 use crate::lifecycle::event::{Event, Listener};
 use crate::registry::record::Record;
 use crate::vm::name::VmName;
-use crate::vm::spec::Guest;
+use crate::vm::spec::{Guest, Nixos, UserName};
 
-/// Returns the image for a VM and keeps it from being removed; makes it if need be. Blocks, for a minute or more
-/// the first time.
-///
-/// A VM that has been started before keeps the image that its disk was made over.
-pub fn for_vm(engine: &Engine, record: &Record, listener: &Listener) -> Result<Held, LifecycleError> {
-    match &record.base {
-        Some(id) => Ok(store::hold(engine.registry.layout(), id)?),
-        None => ensure(engine, &record.guest, listener),
+/// What a VM needs to be started, none of which can be removed while this value lives.
+#[derive(Debug)]
+pub struct Images {
+    /// Under its disk.
+    pub disk: Held,
+    /// What it boots, where that is another one.
+    pub system: Option<Held>,
+}
+
+impl Images {
+    /// Returns the image that is booted.
+    pub fn system(&self) -> &Image {
+        self.system.as_ref().map_or(&self.disk.image, |held| &held.image)
     }
 }
 
-/// Returns the image of a guest, made if need be. Blocks.
+/// Returns the images for a VM, made if need be. Blocks, for a minute or more the first time.
+///
+/// A VM that has been started before keeps the image that its disk was made over, and what it boots.
+pub fn for_vm(engine: &Engine, record: &Record, listener: &Listener) -> Result<Images, LifecycleError> {
+    let layout = engine.registry.layout();
+    let system = match (&record.guest, &record.system) {
+        (Guest::Nixos(_), Some(id)) => Some(store::hold(layout, id)?),
+        (Guest::Nixos(nixos), None) => Some(nixos_system(engine, nixos, &record.user, listener)?),
+        _ => None,
+    };
+    let disk = match &record.base {
+        Some(id) => store::hold(layout, id)?,
+        None => ensure(engine, &record.guest, listener)?,
+    };
+    Ok(Images { disk, system })
+}
+
+/// Returns the image under the disks of a guest, made if need be. Blocks.
 pub fn ensure(engine: &Engine, guest: &Guest, listener: &Listener) -> Result<Held, LifecycleError> {
     let layout = engine.registry.layout();
     let say = |step: &str| listener(Event::Step(format!("making the image: {step}")));
@@ -37,24 +62,57 @@ pub fn ensure(engine: &Engine, guest: &Guest, listener: &Listener) -> Result<Hel
             let id = import::image_id(layout, source, sha256)?;
             store::ensure(layout, &id, waiting, |dir| import::import(dir, source, sha256, say))?
         }
+        Guest::Nixos(_) => store::ensure(layout, nixos::disk::IMAGE, waiting, nixos::disk::make)?,
     };
     Ok(held)
 }
 
-/// Returns the VMs whose disks lie over an image.
+/// Builds the system of a NixOS guest, which takes seconds where Nix finds that nothing has changed. Blocks.
+pub fn nixos_system(
+    engine: &Engine,
+    guest: &Nixos,
+    user: &UserName,
+    listener: &Listener,
+) -> Result<Held, LifecycleError> {
+    let layout = engine.registry.layout();
+    let flake = flake::find(&flake::Said { for_vm: guest.flake.clone(), ..engine.flake.clone() }, layout)?;
+    let wanted = nixos::Wanted {
+        user: user.to_string(),
+        uid: guest_uid(rustix::process::getuid().as_raw()),
+        state_version: guest.state_version.clone(),
+    };
+    let path = layout.nixos_lock();
+    let _alone = match lock::try_exclusive(&path)? {
+        Some(alone) => alone,
+        None => {
+            let holder = lock::holder(&path);
+            listener(Event::Step(format!("waiting for {holder}, which is building a system")));
+            lock::exclusive(&path, nixos::LIMIT)?
+        }
+    };
+    listener(Event::Step(format!("building the system: {}", flake.origin)));
+    let say = |step: &str| listener(Event::Step(format!("building the system: {step}")));
+    let (id, manifest) = nixos::build(layout, &flake, &wanted, say)?;
+    Ok(store::ensure(layout, &id, |_| {}, |_| Ok(manifest))?)
+}
+
+/// Returns the VMs whose disks lie over an image, or that boot it.
 pub fn users(engine: &Engine, id: &str) -> Result<Vec<VmName>, LifecycleError> {
-    let uses = |record: &Record| record.base.as_deref() == Some(id);
+    let uses = |record: &Record| [&record.base, &record.system].into_iter().flatten().any(|used| used == id);
     let entries = engine.registry.list()?.into_iter();
     // A broken record may name any image: nobody knows that it does not.
     Ok(entries.filter(|entry| entry.record.as_ref().map_or(true, uses)).map(|entry| entry.name).collect())
 }
 
-/// Removes an image that no VM's disk lies over.
+/// Removes an image that no VM uses.
 pub fn remove(engine: &Engine, id: &str) -> Result<(), LifecycleError> {
     let users = users(engine, id)?;
     if !users.is_empty() {
         let vms = users.iter().map(VmName::as_str).collect::<Vec<_>>().join(", ");
         return Err(ImageError::InUse { id: id.to_owned(), vms }.into());
     }
-    Ok(store::remove(engine.registry.layout(), id)?)
+    let layout = engine.registry.layout();
+    store::remove(layout, id)?;
+    // From now on Nix need not keep what it boots either.
+    Ok(files::remove_if_there(&layout.gc_root(id))?)
 }

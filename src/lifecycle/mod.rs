@@ -14,6 +14,7 @@ pub mod ports;
 pub mod prepare;
 pub mod reach;
 pub mod ready;
+pub mod recorded;
 pub mod remove;
 pub mod rotate;
 pub mod rotate_error;
@@ -25,6 +26,7 @@ pub mod stop;
 
 use std::path::PathBuf;
 
+use crate::guest::nixos::flake;
 use crate::registry::store::Registry;
 
 /// What every operation on VMs needs.
@@ -44,4 +46,6 @@ pub struct Engine {
     pub home: Option<PathBuf>,
     /// The configuration file, which is not shared either.
     pub config: PathBuf,
+    /// What people said about the flake that NixOS guests are built from.
+    pub flake: flake::Said,
 }

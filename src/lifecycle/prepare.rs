@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::guest::credentials::{Identity as Given, guest_uid};
+use crate::guest::nixos::manifest::StoreSource;
 use crate::guest::store::{DirectBoot as Kernel, Image};
 use crate::guest::{fstab, seed};
 use crate::host::files::{self, FileError, failed};
@@ -12,12 +13,16 @@ use crate::host::lock;
 use crate::lifecycle::Engine;
 use crate::lifecycle::error::LifecycleError;
 use crate::lifecycle::event::{Event, Listener};
-use crate::qemu::args::DirectBoot;
+use crate::lifecycle::image::Images;
+use crate::lifecycle::recorded::{self, Choice};
+use crate::lifecycle::start::How;
+use crate::qemu::args::{DirectBoot, Store};
 use crate::qemu::disk;
 use crate::registry::error::RegistryError;
 use crate::registry::ports::{Machine, Probe, ReserveError, reassign};
 use crate::registry::record::Record;
 use crate::vm::port::Port;
+use crate::vm::spec::Guest;
 
 /// The largest key file that is read, in bytes.
 const MAX_KEY: u64 = 16 * 1024;
@@ -25,14 +30,14 @@ const MAX_KEY: u64 = 16 * 1024;
 /// How long to wait for keys that are being changed: longer than that can take.
 const KEYS: Duration = Duration::from_secs(300);
 
-/// Sees to it that the VM has a disk over its image, and writes down over which. Returns the record.
+/// Sees to it that the VM has a disk over its image, and writes down over which, and what it boots. Returns the record.
 ///
 /// A disk of a VM that has been started before is never made anew by itself: what was on it would be gone without a
 /// word.
 pub fn disk(
     engine: &Engine,
     record: Record,
-    image: &Image,
+    images: &Images,
     new_disk: bool,
 ) -> Result<Record, LifecycleError> {
     let Some(hardware) = record.hardware else {
@@ -49,29 +54,72 @@ pub fn disk(
     // Until the record names the image nothing has run from the disk: one that is there was left by a start that
     // was killed.
     files::remove_if_there(&path)?;
-    disk::create_overlay(
-        &path,
-        Path::new(&relative(image, &image.manifest.disk)),
-        image.manifest.format,
-        hardware.disk,
-    )?;
+    let base = base(&images.disk.image)?;
+    disk::create_overlay(&path, Path::new(&base), images.disk.image.manifest.format, hardware.disk)?;
     Ok(engine.registry.update(&record.name, |record, _| {
-        record.base = Some(image.id.clone());
+        record.base = Some(images.disk.image.id.clone());
+        if let Some(system) = &images.system {
+            boot_from(record, &system.image);
+        }
         Ok::<_, RegistryError>(())
     })?)
 }
 
-/// Returns the path of an image's file as seen from a VM's directory.
-pub fn relative(image: &Image, file: &str) -> String {
-    format!("../../images/{}/{file}", image.id)
+/// Returns the path of an image's disk as seen from a VM's directory.
+pub fn base(image: &Image) -> Result<String, LifecycleError> {
+    image.manifest.disk.as_ref().map(|disk| image.seen_from_vm(disk)).ok_or(LifecycleError::NoImage)
+}
+
+/// Writes down which system a VM boots, and which release its data follow, once and for all.
+pub fn boot_from(record: &mut Record, system: &Image) {
+    record.system = Some(system.id.clone());
+    if let (Guest::Nixos(nixos), Some(built)) = (&mut record.guest, &system.manifest.nixos) {
+        nixos.state_version.get_or_insert_with(|| built.state_version.clone());
+    }
 }
 
 /// Returns what QEMU boots directly, with paths as seen from a VM's directory.
 pub fn direct_boot(image: &Image) -> Option<DirectBoot> {
     image.manifest.boot.as_ref().map(|Kernel { kernel, initrd, cmdline }| DirectBoot {
-        kernel: relative(image, kernel),
-        initrd: relative(image, initrd),
+        kernel: image.seen_from_vm(kernel),
+        initrd: image.seen_from_vm(initrd),
         cmdline: cmdline.clone(),
+    })
+}
+
+/// Tells whether guests of a system record what they are to boot.
+pub fn records(system: &Image) -> bool {
+    system.manifest.nixos.is_some()
+}
+
+/// Returns the recorded system that is to be booted; none for the image's own.
+pub fn recorded(
+    engine: &Engine,
+    record: &Record,
+    images: &Images,
+    how: How,
+    listener: &Listener,
+) -> Result<Option<Choice>, LifecycleError> {
+    if !records(images.system()) {
+        return Ok(None);
+    }
+    let (layout, dir) = (engine.registry.layout(), engine.registry.dir(&record.name));
+    if how.new_disk {
+        // It was on the disk that is gone.
+        recorded::forget(layout, &dir)?;
+    }
+    recorded::choose(layout, &dir, how.base, listener)
+}
+
+/// Returns the store that the guest of a system gets from this machine.
+pub fn store(image: &Image) -> Option<Store> {
+    let system = image.manifest.nixos.as_ref()?;
+    Some(match &system.store {
+        StoreSource::Host => {
+            let store = system.result.parent().unwrap_or(&system.result);
+            Store::Directory(store.to_string_lossy().into_owned())
+        }
+        StoreSource::Image { path, format } => Store::Disk { path: path.clone(), format: *format },
     })
 }
 

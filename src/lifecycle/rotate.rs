@@ -185,7 +185,10 @@ impl RunningGuest<'_> {
         gone: &[&str],
     ) -> Result<(), Option<Box<SessionError>>> {
         let command: RemoteCommand = match &self.record.guest {
-            Guest::Debian => authorized::in_debian(&self.record.user.to_string(), boot, keys),
+            // NixOS keeps them in the same place, for the same reason.
+            Guest::Debian | Guest::Nixos(_) => {
+                authorized::in_debian(&self.record.user.to_string(), boot, keys)
+            }
             Guest::Image { .. } | Guest::Adopted(_) => authorized::in_image(keys, gone),
         };
         let encoded = command.encode().map_err(|error| Some(Box::new(error.into())))?;

@@ -21,6 +21,9 @@ pub struct Run {
     pub started: String,
     /// The accelerator, `kvm` or `tcg`.
     pub accel: String,
+    /// The identifier of the recorded system that was booted; none for the image's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recorded: Option<String>,
     /// The folders of this machine that its guest sees.
     #[serde(default, rename = "share")]
     pub shares: Vec<Share>,
@@ -28,9 +31,9 @@ pub struct Run {
 
 impl Run {
     /// Describes a launch that happens now.
-    pub fn now(boot: String, accel: String, shares: Vec<Share>) -> Self {
+    pub fn now(boot: String, accel: String, recorded: Option<String>) -> Self {
         let started = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
-        Self { boot, started, accel, shares }
+        Self { boot, started, accel, recorded, shares: Vec::new() }
     }
 
     /// Reads the facts; `None` when there are none, or none that can be understood.
@@ -68,16 +71,13 @@ mod tests {
         let tmp = tempfile::tempdir().unwrap();
         let dir = VmDir::at(tmp.path());
         assert_eq!(Run::read(&dir), None);
-        let first = Run::now(
-            "a1".into(),
-            "tcg".into(),
-            vec![Share::new("/a \"b\"\n".into(), ShareMode::Ro, false, &[])],
-        );
+        let share = Share::new("/a \"b\"\n".into(), ShareMode::Ro, false, &[]);
+        let first = Run { shares: vec![share], ..Run::now("a1".into(), "tcg".into(), None) };
         first.write(&dir).unwrap();
         assert_eq!(Run::read(&dir), Some(first.clone()));
         first.set_ready(&dir).unwrap();
         assert!(first.is_ready(&dir));
-        let second = Run::now("b2".into(), "tcg".into(), Vec::new());
+        let second = Run::now("b2".into(), "tcg".into(), Some("r".into()));
         assert!(!second.is_ready(&dir));
         second.write(&dir).unwrap();
         assert!(!first.is_ready(&dir));

@@ -24,12 +24,21 @@ const COME_UP: Duration = Duration::from_secs(30);
 /// How often a port may be taken from under a launch before that is an error.
 const PORT_TRIES: usize = 5;
 
+/// How a VM is to be started.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct How {
+    /// With an empty disk; what is on the old one is lost.
+    pub new_disk: bool,
+    /// With its image's own system, whatever was recorded in the guest.
+    pub base: bool,
+}
+
 /// Launches QEMU for a VM and returns as soon as it runs; whether the guest can be reached is another question. A VM
 /// that is alive already, or is being started by somebody else, is left as it is.
 pub async fn launch_vm(
     engine: &Engine,
     name: &VmName,
-    new_disk: bool,
+    how: How,
     listener: &Listener,
 ) -> Result<(), LifecycleError> {
     // First of all that the VM exists: a lock file must not be what makes its directory look like one.
@@ -41,7 +50,8 @@ pub async fn launch_vm(
     };
     let mut refused: Vec<Port> = Vec::new();
     loop {
-        match attempt(engine, name, new_disk && refused.is_empty(), &refused, run_lock, listener).await {
+        let how = How { new_disk: how.new_disk && refused.is_empty(), ..how };
+        match attempt(engine, name, how, &refused, run_lock, listener).await {
             Err(LifecycleError::Launch(LaunchError::PortTaken { port })) if refused.len() < PORT_TRIES => {
                 refused.push(port);
             }
@@ -58,7 +68,7 @@ pub async fn launch_vm(
 async fn attempt(
     engine: &Engine,
     name: &VmName,
-    new_disk: bool,
+    how: How,
     refused: &[Port],
     run_lock: File,
     listener: &Listener,
@@ -66,8 +76,7 @@ async fn attempt(
     let prepared = {
         let (engine, name, refused, listener) =
             (engine.clone(), name.clone(), refused.to_vec(), listener.clone());
-        tokio::task::spawn_blocking(move || Prepared::new(&engine, &name, new_disk, &refused, &listener))
-            .await??
+        tokio::task::spawn_blocking(move || Prepared::new(&engine, &name, how, &refused, &listener)).await??
     };
     let dir = engine.registry.dir(name);
     listener(Event::Step("starting QEMU".to_owned()));
@@ -87,28 +96,32 @@ impl Prepared {
     fn new(
         engine: &Engine,
         name: &VmName,
-        new_disk: bool,
+        how: How,
         refused: &[Port],
         listener: &Listener,
     ) -> Result<Self, LifecycleError> {
         let dir = engine.registry.dir(name);
         let mut record = engine.registry.get(name)?;
-        if new_disk {
+        if how.new_disk {
             record.base = None;
         }
         let qemu = crate::qemu::binary(engine.qemu.as_ref())?;
         let (folders, shared) = shares::for_launch(engine, &record)?;
-        let held = image::for_vm(engine, &record, listener)?;
-        let record = prepare::disk(engine, record, &held.image, new_disk)?;
+        let images = image::for_vm(engine, &record, listener)?;
+        let record = prepare::disk(engine, record, &images, how.new_disk)?;
+        let recorded = prepare::recorded(engine, &record, &images, how, listener)?;
         let record = prepare::ports(engine, record, refused, listener)?;
         let (Some(hardware), Some(machine)) = (record.hardware, &record.machine) else {
             return Err(LifecycleError::Adopted { name: record.name });
         };
         let verdict = decide(engine, &qemu, &record, listener)?;
-        let run = Run::now(random::hex128()?, verdict.accel.name().to_owned(), record.shares.clone());
+        let booted = recorded.as_ref().map(|choice| choice.id.clone());
+        let run = Run::now(random::hex128()?, verdict.accel.name().to_owned(), booted);
+        let run = Run { shares: record.shares.clone(), ..run };
         let identity = prepare::identity(&dir, &record, &run.boot)?;
         let smbios = prepare::credentials(&dir, &identity)?;
-        let seed = prepare::seed(&dir, &record, &held.image, &identity)?;
+        let system = images.system();
+        let seed = prepare::seed(&dir, &record, system, &identity)?;
         run.write(&dir)?;
         let machine = Machine {
             name: record.name.as_str(),
@@ -116,10 +129,12 @@ impl Prepared {
             machine,
             accel: verdict.accel,
             hardware,
-            base: prepare::relative(&held.image, &held.image.manifest.disk),
-            base_format: held.image.manifest.format,
+            base: prepare::base(&images.disk.image)?,
+            base_format: images.disk.image.manifest.format,
             seed,
-            boot: prepare::direct_boot(&held.image),
+            store: prepare::store(system),
+            boot_disk: prepare::records(system).then_some(VmDir::BOOT_DISK),
+            boot: recorded.map(|choice| choice.boot).or_else(|| prepare::direct_boot(system)),
             smbios: &smbios,
             forwards: &record.forwards,
             shares: &shared,

@@ -27,6 +27,20 @@ pub struct DirectBoot {
     pub cmdline: String,
 }
 
+/// A read-only store of software that a guest gets from the host. The guest knows both by the name `nix-store`.
+#[derive(Clone, Debug)]
+pub enum Store {
+    /// A directory of the host, over 9p.
+    Directory(String),
+    /// A disk.
+    Disk {
+        /// Its file.
+        path: String,
+        /// Its form.
+        format: DiskFormat,
+    },
+}
+
 /// Everything that QEMU is told. Paths are relative to the VM's directory.
 #[derive(Clone, Debug)]
 pub struct Machine<'a> {
@@ -46,6 +60,10 @@ pub struct Machine<'a> {
     pub base_format: DiskFormat,
     /// A small read-only disk with the guest's set-up, where its system wants one.
     pub seed: Option<&'a str>,
+    /// The guest's store, where its system has one apart from its disk.
+    pub store: Option<Store>,
+    /// A small disk on which the guest records what it is to boot.
+    pub boot_disk: Option<&'a str>,
     /// The kernel; without one the firmware starts the disk.
     pub boot: Option<DirectBoot>,
     /// Files with SMBIOS strings.
@@ -126,16 +144,35 @@ impl Machine<'_> {
             },
         });
         add("-blockdev", disk.to_string());
-        add("-device", "virtio-blk-pci,drive=disk,bootindex=1".into());
-        if let Some(seed) = self.seed {
-            let seed = json!({
-                "node-name": "seed",
-                "driver": "raw",
-                "read-only": true,
-                "file": { "driver": "file", "filename": seed, "read-only": true },
+        add("-device", "virtio-blk-pci,drive=disk,serial=root,bootindex=1".into());
+        let mut add_plain = |name: &str, serial: &str, file: &str, format: DiskFormat, read_only: bool| {
+            let node = json!({
+                "node-name": name,
+                "driver": format.name(),
+                "read-only": read_only,
+                "file": { "driver": "file", "filename": file, "read-only": read_only },
             });
-            add("-blockdev", seed.to_string());
-            add("-device", "virtio-blk-pci,drive=seed".into());
+            add("-blockdev", node.to_string());
+            add("-device", format!("virtio-blk-pci,drive={name},serial={serial}"));
+        };
+        if let Some(seed) = self.seed {
+            add_plain("seed", "seed", seed, DiskFormat::Raw, true);
+        }
+        if let Some(disk) = self.boot_disk {
+            add_plain("boot", "ai-vm-boot", disk, DiskFormat::Raw, false);
+        }
+        match &self.store {
+            None => {}
+            Some(Store::Disk { path, format }) => add_plain("store", "nix-store", path, *format, true),
+            Some(Store::Directory(path)) => {
+                // Read-only here: root in the guest can mount it as it likes.
+                let path = escaped(path);
+                add(
+                    "-fsdev",
+                    format!("local,id=store,path={path},security_model=none,readonly=on,multidevs=remap"),
+                );
+                add("-device", "virtio-9p-pci,fsdev=store,mount_tag=nix-store".into());
+            }
         }
     }
 
@@ -179,6 +216,8 @@ mod tests {
             base: "../../images/x/root.img".into(),
             base_format: DiskFormat::Raw,
             seed: Some("seed.img"),
+            store: Some(Store::Directory("/s,readonly=off".into())),
+            boot_disk: Some("boot.img"),
             boot: None,
             smbios,
             forwards: &[forward],
@@ -193,6 +232,8 @@ mod tests {
         assert!(args.contains(&"user,id=net,hostfwd=tcp:127.0.0.1:2222-:22".to_owned()), "{args:?}");
         assert!(args.iter().any(|arg| arg.starts_with("on,") && arg.contains("spawn=deny")));
         assert!(!args.iter().any(|arg| arg.contains("::")));
+        let store = args.iter().find(|arg| arg.starts_with("local,")).unwrap();
+        assert!(store.contains("path=/s,,readonly=off,security_model=none,readonly=on,"), "{store}");
     }
 
     proptest! {

@@ -16,10 +16,11 @@ use crate::vm::size::DiskSize;
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// The form of a disk image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DiskFormat {
     /// Bytes as the guest sees them.
+    #[default]
     Raw,
     /// QEMU's own.
     Qcow2,

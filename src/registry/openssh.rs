@@ -72,7 +72,7 @@ pub fn entry(record: &Record, dir: &VmDir, proxy: &str) -> Result<String, Unwrit
             identity = adopted.identity.clone();
             proxy_command = "none";
         }
-        Guest::Debian | Guest::Image { .. } => {
+        Guest::Debian | Guest::Image { .. } | Guest::Nixos(_) => {
             lines.push("HostName 127.0.0.1".to_owned());
             lines.extend(record.ssh().map(|forward| format!("Port {}", forward.host)));
             // What the user grants to every host is not for a guest that may do what it likes.

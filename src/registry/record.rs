@@ -43,6 +43,9 @@ pub struct Record {
     /// The image under the VM's disk, once that disk has been made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<String>,
+    /// The image that it boots, where that is another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system: Option<String>,
     /// Which system it runs.
     pub guest: Guest,
     /// Labels.

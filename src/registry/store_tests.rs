@@ -29,6 +29,7 @@ fn draft(name: &str) -> Record {
         machine: Some("pc-q35-7.2".to_owned()),
         accel: AcceleratorChoice::Auto,
         base: None,
+        system: None,
         guest: Guest::Debian,
         labels: Default::default(),
         forwards: Vec::new(),

@@ -7,9 +7,10 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
+use crate::lifecycle::Engine;
 use crate::lifecycle::event::Listener;
 use crate::lifecycle::reach::{self, Route};
-use crate::lifecycle::{Engine, start};
+use crate::lifecycle::start::{self, How};
 use crate::ssh::program::{Program, Sink, Streams};
 use crate::ssh::running::Running;
 use crate::ssh::signals;
@@ -107,7 +108,7 @@ impl Guests<'_> {
         let listener = (self.listener)(name);
         let begin = async {
             if self.start {
-                start::launch_vm(self.engine, name, false, &listener).await?;
+                start::launch_vm(self.engine, name, How::default(), &listener).await?;
             }
             reach::start(self.engine, name, self.route, program, None, &listener).await
         };

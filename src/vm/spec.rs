@@ -38,8 +38,52 @@ pub enum Guest {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         sha256: Option<String>,
     },
+    /// A NixOS that Nix builds from a flake.
+    Nixos(Nixos),
     /// Whatever runs on a machine that ai-vm does not run, and only reaches.
     Adopted(Adopted),
+}
+
+/// A guest family that a VM can be created with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// See [`Guest::Debian`].
+    Debian,
+    /// See [`Guest::Image`].
+    Image,
+    /// See [`Guest::Nixos`].
+    Nixos,
+}
+
+impl Family {
+    /// Returns its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Debian => "debian",
+            Self::Image => "image",
+            Self::Nixos => "nixos",
+        }
+    }
+}
+
+impl FromStr for Family {
+    type Err = SpecError;
+
+    fn from_str(text: &str) -> Result<Self, SpecError> {
+        let found = [Self::Debian, Self::Image, Self::Nixos].into_iter().find(|family| family.name() == text);
+        found.ok_or_else(|| SpecError::Family { given: text.escape_debug().to_string() })
+    }
+}
+
+/// What is decided about a NixOS guest.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Nixos {
+    /// The flake that it is built from, where one was named for this VM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flake: Option<String>,
+    /// The release whose defaults its data follow, from its first build on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state_version: Option<String>,
 }
 
 /// A machine that something else runs: where it is reached, and by which key. The login name is the record's.
@@ -93,9 +137,18 @@ impl Guest {
     /// Returns the name of the family, as `ls` shows it.
     pub const fn family(&self) -> &'static str {
         match self {
-            Self::Debian => "debian",
-            Self::Image { .. } => "image",
+            Self::Debian => Family::Debian.name(),
+            Self::Image { .. } => Family::Image.name(),
+            Self::Nixos(_) => Family::Nixos.name(),
             Self::Adopted(_) => "adopted",
+        }
+    }
+
+    /// Tells whether this is what was asked for; what came of its first build does not count.
+    pub fn is_as(&self, asked: &Self) -> bool {
+        match (self, asked) {
+            (Self::Nixos(is), Self::Nixos(asked)) => asked.flake.is_none() || asked.flake == is.flake,
+            (is, asked) => is == asked,
         }
     }
 
@@ -239,6 +292,12 @@ pub enum SpecError {
         /// What was given, escaped.
         given: String,
     },
+    /// Not a guest family.
+    #[error("`{given}` is not a guest family")]
+    Family {
+        /// What was given, escaped.
+        given: String,
+    },
     /// Not an accelerator.
     #[error("`{given}` is not an accelerator")]
     Accelerator {
@@ -285,6 +344,7 @@ impl Diagnostic for SpecError {
                 ]
             }
             Self::EnvVar { .. } => vec!["write KEY=VALUE, for example `--env LANG=C`".to_owned()],
+            Self::Family { .. } => vec!["use `nixos`, `debian` or `image`".to_owned()],
             Self::Accelerator { .. } => vec!["use `--accel auto`, `--accel kvm` or `--accel tcg`".to_owned()],
             Self::NotHttps { .. } => {
                 vec!["download it yourself and give the file: `--image FILE`".to_owned()]

@@ -5,6 +5,7 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
+use ai_vm::guest::nixos::flake::Said;
 use ai_vm::host::detached;
 use ai_vm::host::layout::{Identity, Layout, VmDir};
 use ai_vm::lifecycle::run::Run;
@@ -64,7 +65,7 @@ fn a_connection_that_was_brought_serves_the_next_command() {
         let vm = VmDir::at(guest.home.vm("vm"));
         // The first command has a connection that this one must not get: it is of another boot.
         ok(&guest, &[]);
-        let next = Run::now("2".repeat(32), "tcg".to_owned(), Vec::new());
+        let next = Run::now("2".repeat(32), "tcg".to_owned(), None);
         next.write(&vm).unwrap();
         next.set_ready(&vm).unwrap();
         let public = std::fs::read_to_string(guest.file(Identity::LOGIN_PUBLIC_KEY)).unwrap();
@@ -87,13 +88,8 @@ fn a_connection_that_was_brought_serves_the_next_command() {
         let code = runtime.block_on(async {
             let brought = tokio::net::TcpStream::connect(("127.0.0.1", guest.port)).await.unwrap();
             let end = tokio::time::Instant::now() + Duration::from_secs(20);
-            holder
-                .run(&request, Some(brought), Duration::from_secs(20))
-                .await
-                .unwrap()
-                .status(end)
-                .await
-                .unwrap()
+            let limit = Duration::from_secs(20);
+            holder.run(&request, Some(brought), limit).await.unwrap().status(end).await.unwrap()
         });
         assert_eq!(code == 0, kept);
         let before = logins(&guest);
@@ -107,7 +103,7 @@ fn a_connection_is_only_for_its_boot_and_its_key() {
     let guest = Guest::serve("");
     ok(&guest, &[]);
     let vm = VmDir::at(guest.home.vm("vm"));
-    let next = Run::now("1".repeat(32), "tcg".to_owned(), Vec::new());
+    let next = Run::now("1".repeat(32), "tcg".to_owned(), None);
     next.write(&vm).unwrap();
     next.set_ready(&vm).unwrap();
     ok(&guest, &[]);
@@ -124,7 +120,13 @@ fn a_sick_holder_is_done_without() {
     let guest = Guest::serve("");
     ok(&guest, &[]);
     processes::signal(holder(&guest), "STOP");
+    let ran = guest.home.dir().join("ran");
+    let count = format!("echo >> {}", ran.display());
+    guest.home.ok(&["exec", "vm", "--", "sh", "-c", &count]);
+    // It finds the request when it goes on, and that it may not be carried out any more.
+    processes::signal(holder(&guest), "CONT");
     ok(&guest, &[]);
+    assert_eq!(std::fs::read(&ran).unwrap(), b"\n");
     processes::signal(holder(&guest), "KILL");
     ok(&guest, &[]);
     ok(&guest, &[]);
@@ -180,6 +182,7 @@ fn target(guest: &Guest) -> Target {
         mirror: None,
         agent: None,
         keys: Vec::new(),
+        flake: Said::default(),
         home: None,
         config: guest.home.dir().join("config.toml"),
     };

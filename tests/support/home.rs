@@ -56,7 +56,8 @@ impl Home {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ai-vm"));
         command.args(args).stdin(Stdio::null());
         command.env("AI_VM_HOME", self.data()).env("AI_VM_CONFIG", self.dir().join("config.toml"));
-        command.env("HOME", self.dir()).env("USER", "tester");
+        // Whether or not there is a Nix on this machine.
+        command.env("HOME", self.dir()).env("USER", "tester").env("AI_VM_GUEST", "debian");
         command.env_remove("NO_COLOR");
         command
     }

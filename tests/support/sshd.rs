@@ -49,7 +49,7 @@ impl Guest {
         sleep.arg("infinity");
         detached::spawn(sleep, &dir, held, &vm.file(VmDir::QEMU_LOG)).unwrap();
         std::fs::write(vm.file(VmDir::QMP_SOCKET), "").unwrap();
-        let run = Run::now("0".repeat(32), "tcg".to_owned(), Vec::new());
+        let run = Run::now("0".repeat(32), "tcg".to_owned(), None);
         run.write(&vm).unwrap();
         run.set_ready(&vm).unwrap();
         Self { home, port, dir, server: None }

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
+use crate::guest::nixos::flake::{self, Flake, Origin};
 use crate::vm::spec::{AcceleratorChoice, UserName};
 
 /// Arguments of `config`.
@@ -25,6 +26,8 @@ struct InForce {
     ram_mib: u64,
     cpus: u64,
     disk_gib: u64,
+    guest: &'static str,
+    flake: Option<Flake>,
     user: Option<UserName>,
     accel: AcceleratorChoice,
     mirror: Option<String>,
@@ -40,6 +43,8 @@ pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
         ram_mib: hardware.memory.mib(),
         cpus: hardware.cpus.get(),
         disk_gib: hardware.disk.gib(),
+        guest: ctx.default_guest()?.name(),
+        flake: flake::named(&ctx.engine.flake),
         user: ctx.config.user.clone(),
         accel: ctx.config.accel.unwrap_or_default(),
         mirror: ctx.config.mirror.clone(),
@@ -55,8 +60,13 @@ pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
         |mirror| format!("mirror = \"{}\"", mirror.escape_debug()),
     );
     let accel = in_force.accel;
+    let guest = in_force.guest;
+    let flake = in_force.flake.map_or_else(
+        || format!("# flake: {}", Origin::Embedded),
+        |flake| format!("flake = \"{}\"  # {}", flake.reference.escape_debug(), flake.origin),
+    );
     ctx.print(&format!(
-        "# {}{existing}\n# VMs are in {}\nram = \"{}\"\ncpu = {}\nstorage = \"{}\"\n{user}\naccel = \"{accel}\"\n{mirror}\n",
+        "# {}{existing}\n# VMs are in {}\nram = \"{}\"\ncpu = {}\nstorage = \"{}\"\nguest = \"{guest}\"\n{flake}\n{user}\naccel = \"{accel}\"\n{mirror}\n",
         in_force.file.display(),
         in_force.data.display(),
         hardware.memory,

@@ -12,6 +12,7 @@ use crate::cli::values::{duration, value};
 use crate::diagnostic::Diagnostic;
 use crate::host::capacity;
 use crate::lifecycle::create;
+use crate::lifecycle::start::How;
 use crate::registry::record::Record;
 use crate::vm::name::VmName;
 use crate::vm::port::loopback;
@@ -40,7 +41,9 @@ pub fn run(ctx: &Context, args: Args) -> Result<u8, Failure> {
         ctx.terminal.status(&describe(&record));
     }
     if args.start {
-        each(ctx, "create", EachArgs::default(), args.names, |vm| start::until_ready(vm, args.timeout, false))
+        each(ctx, "create", EachArgs::default(), args.names, |vm| {
+            start::until_ready(vm, args.timeout, How::default())
+        })
     } else {
         Ok(0)
     }

@@ -14,7 +14,7 @@ use crate::diagnostic::{Diagnostic, LOST};
 use crate::fleet::outcome::NOT_RUN;
 use crate::lifecycle::error::LifecycleError;
 use crate::lifecycle::reach::{self, Route};
-use crate::lifecycle::start;
+use crate::lifecycle::start::{self, How};
 use crate::ssh::command::RemoteCommand;
 use crate::ssh::exec;
 use crate::ssh::program::Program;
@@ -162,7 +162,7 @@ pub fn run_in(
             // Gone when the command begins: the screen is the command's.
             let listener = ctx.listener(name.as_str());
             if args.start {
-                start::launch_vm(&ctx.engine, name, false, &listener).await.map_err(not_run)?;
+                start::launch_vm(&ctx.engine, name, How::default(), &listener).await.map_err(not_run)?;
             }
             reach::start(&ctx.engine, name, route, program, terminal.as_ref(), &listener)
                 .await

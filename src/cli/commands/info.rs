@@ -69,7 +69,7 @@ fn details(ctx: &Context, vm: &Observed) -> Details {
     let own = record.filter(|record| !record.guest.is_adopted());
     let adopted = record.and_then(|record| match &record.guest {
         Guest::Adopted(adopted) => Some(adopted),
-        Guest::Debian | Guest::Image { .. } => None,
+        Guest::Debian | Guest::Image { .. } | Guest::Nixos(_) => None,
     });
     let run_lock = ctx.registry().dir(&vm.entry.name).file(VmDir::RUN_LOCK);
     Details {
@@ -82,12 +82,13 @@ fn details(ctx: &Context, vm: &Observed) -> Details {
         uuid: record.map(|record| record.uuid.clone()),
         machine: record.and_then(|record| record.machine.clone()),
         accel: own.map(|record| record.accel),
-        image: record.and_then(|record| record.base.clone()),
+        image: record.and_then(|record| record.system.clone().or_else(|| record.base.clone())),
         host_key: adopted.and_then(|_| pinned(ctx, &vm.entry.name)),
         identity: adopted.and_then(|adopted| adopted.identity.clone()),
         source: record.and_then(|record| match &record.guest {
             Guest::Debian | Guest::Adopted(_) => None,
             Guest::Image { source, .. } => Some(source.clone()),
+            Guest::Nixos(nixos) => nixos.flake.clone(),
         }),
     }
 }

@@ -7,8 +7,9 @@ use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::cli::values::{duration, value};
 use crate::diagnostic::Diagnostic;
+use crate::lifecycle::dial;
 use crate::lifecycle::error::LifecycleError;
-use crate::lifecycle::{dial, start};
+use crate::lifecycle::start::{self, How};
 use crate::ssh::raw;
 use crate::vm::name::VmName;
 
@@ -51,7 +52,7 @@ pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
         let listener = ctx.listener(args.name.as_str());
         let known = ctx.registry().get(&args.name)?;
         if args.start && !known.guest.is_adopted() {
-            start::launch_vm(&ctx.engine, &args.name, false, &listener).await?;
+            start::launch_vm(&ctx.engine, &args.name, How::default(), &listener).await?;
         }
         dial::dial(&ctx.engine, &args.name, args.timeout, &listener).await
     })?;

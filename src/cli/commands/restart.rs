@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use crate::cli::commands::start::until_ready;
+use crate::cli::commands::start::{SystemArgs, until_ready};
 use crate::cli::context::Context;
 use crate::cli::each::{EachArgs, each};
 use crate::cli::failure::Failure;
 use crate::cli::targets::Targets;
 use crate::cli::values::duration;
+use crate::lifecycle::start::How;
 use crate::lifecycle::stop::stop;
 
 /// Arguments of `restart`.
@@ -25,6 +26,8 @@ pub struct Args {
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = duration)]
     timeout: Duration,
     #[command(flatten)]
+    system: SystemArgs,
+    #[command(flatten)]
     many: EachArgs,
 }
 
@@ -32,8 +35,9 @@ pub struct Args {
 pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
     let names = args.targets.named_own(ctx, "restart")?;
     let (time, force, timeout) = (args.time, args.force, args.timeout);
+    let how = How { base: args.system.base, ..How::default() };
     each(ctx, "restart", args.many, names, |vm| async move {
         stop(&vm.engine, &vm.name, time, force, &vm.listener).await?;
-        until_ready(vm, timeout, false).await
+        until_ready(vm, timeout, how).await
     })
 }

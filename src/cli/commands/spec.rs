@@ -8,6 +8,7 @@ use crate::cli::context::Context;
 use crate::cli::failure::UsageError;
 use crate::cli::values::value;
 use crate::diagnostic::Diagnostic;
+use crate::guest::nixos::flake;
 use crate::host::files::failed;
 use crate::lifecycle::create::NewVm;
 use crate::lifecycle::shares::{self, Wanted};
@@ -18,7 +19,7 @@ use crate::vm::name::VmName;
 use crate::vm::port::{ForwardRequest, HostPort, Port};
 use crate::vm::share::Share;
 use crate::vm::size::{CpuCount, DiskSize, MemorySize};
-use crate::vm::spec::{AcceleratorChoice, Guest, Hardware, SpecError, UserName};
+use crate::vm::spec::{AcceleratorChoice, Family, Guest, Hardware, Nixos, SpecError, UserName};
 
 /// The folders of this machine that a new VM sees.
 #[derive(Clone, Debug, clap::Args)]
@@ -61,9 +62,13 @@ pub struct SpecArgs {
     /// Disk: 50, 50gb, 1tb; takes space only as the guest writes [default: 50gb]
     #[arg(long, value_name = "SIZE", value_parser = value::<DiskSize>)]
     storage: Option<DiskSize>,
-    /// The system: `debian` is made on this machine, `image` is one you bring with --image [default: debian]
-    #[arg(long, value_name = "FAMILY", value_parser = ["debian", "image"])]
-    guest: Option<String>,
+    /// The system: `nixos` is built by Nix, `debian` is made on this machine, `image` is one you bring with --image
+    /// [default: nixos where there is Nix, else debian]
+    #[arg(long, value_name = "FAMILY", value_parser = value::<Family>)]
+    guest: Option<Family>,
+    /// The flake that a NixOS is built from [default: see `ai-vm config`]
+    #[arg(long, value_name = "REF")]
+    flake: Option<String>,
     /// A disk image with cloud-init: a file, or an https URL with --sha256
     #[arg(long, value_name = "FILE|URL")]
     image: Option<String>,
@@ -97,7 +102,7 @@ pub struct SpecArgs {
 
 impl SpecArgs {
     /// Names what was asked for that an existing VM has otherwise.
-    pub fn differences(&self, record: &Record) -> Vec<&'static str> {
+    pub fn differences(&self, ctx: &Context, record: &Record) -> Vec<&'static str> {
         fn differs<T: PartialEq>(asked: Option<&T>, has: Option<&T>) -> bool {
             asked.is_some() && asked != has
         }
@@ -106,12 +111,12 @@ impl SpecArgs {
             HostPort::Fixed(host) => record.forwards.iter().any(|f| (f.host, f.guest) == (host, port.guest)),
             HostPort::Auto => record.forwards.iter().any(|f| f.guest == port.guest),
         };
-        let guest = self.guest.is_some() || self.image.is_some();
+        let guest = self.guest.is_some() || self.image.is_some() || self.flake.is_some();
         let checks = [
             ("memory", differs(self.ram.as_ref(), hardware.map(|has| &has.memory))),
             ("processors", differs(self.cpu.as_ref(), hardware.map(|has| &has.cpus))),
             ("disk", differs(self.storage.as_ref(), hardware.map(|has| &has.disk))),
-            ("guest", guest && self.guest().ok().as_ref() != Some(&record.guest)),
+            ("guest", guest && !self.guest(ctx).is_ok_and(|asked| record.guest.is_as(&asked))),
             ("user", differs(self.user.as_ref(), Some(&record.user))),
             ("accelerator", differs(self.accel.as_ref(), Some(&record.accel))),
             ("ports", !self.port.iter().all(fixed)),
@@ -132,7 +137,7 @@ impl SpecArgs {
                 cpus: self.cpu.unwrap_or(defaults.cpus),
                 disk: self.storage.unwrap_or(defaults.disk),
             },
-            guest: self.guest()?,
+            guest: self.guest(ctx)?,
             user: self.user(ctx)?,
             accel: self.accel.or(ctx.config.accel).unwrap_or_default(),
             ports: self.ports(),
@@ -141,20 +146,39 @@ impl SpecArgs {
         })
     }
 
-    fn guest(&self) -> Result<Guest, Box<dyn Diagnostic>> {
-        match (self.guest.as_deref(), &self.image) {
-            (Some("debian"), Some(_)) => Err(UsageError {
-                message: "`--guest debian` is made by ai-vm and takes no `--image`".to_owned(),
-                hint: "leave one of them away".to_owned(),
-            }
-            .into()),
-            (Some("image"), None) => Err(UsageError {
+    /// What is asked for names the family, else whoever uses this machine has decided, else it is what can be made here.
+    fn guest(&self, ctx: &Context) -> Result<Guest, Box<dyn Diagnostic>> {
+        let implied = match (&self.image, &self.flake) {
+            (Some(_), _) => Some(Family::Image),
+            (None, Some(_)) => Some(Family::Nixos),
+            (None, None) => None,
+        };
+        let family = match self.guest.or(implied) {
+            Some(family) => family,
+            None => ctx.default_guest()?,
+        };
+        let takes_no = |option: &str| UsageError {
+            message: format!("`--guest {}` takes no `{option}`", family.name()),
+            hint: "leave one of them away".to_owned(),
+        };
+        if self.image.is_some() && family != Family::Image {
+            return Err(takes_no("--image").into());
+        }
+        if self.flake.is_some() && family != Family::Nixos {
+            return Err(takes_no("--flake").into());
+        }
+        match (family, &self.image) {
+            (Family::Image, None) => Err(UsageError {
                 message: "`--guest image` needs to know which image".to_owned(),
                 hint: "add `--image FILE`, or `--image URL --sha256 DIGEST`".to_owned(),
             }
             .into()),
-            (_, Some(image)) => Ok(Guest::image(&absolute(image)?, self.sha256.as_deref())?),
-            (_, None) => Ok(Guest::Debian),
+            (Family::Image, Some(image)) => Ok(Guest::image(&absolute(image)?, self.sha256.as_deref())?),
+            (Family::Nixos, _) => {
+                let flake = self.flake.as_deref().map(flake::absolute);
+                Ok(Guest::Nixos(Nixos { flake, state_version: None }))
+            }
+            (Family::Debian, _) => Ok(Guest::Debian),
         }
     }
 

@@ -9,6 +9,7 @@ use crate::cli::targets::Targets;
 use crate::cli::values::duration;
 use crate::diagnostic::Diagnostic;
 use crate::lifecycle::ready::Patience;
+use crate::lifecycle::start::How;
 use crate::lifecycle::{reach, start};
 
 /// Arguments of `start`.
@@ -26,27 +27,38 @@ pub struct Args {
     #[arg(long)]
     new_disk: bool,
     #[command(flatten)]
+    system: SystemArgs,
+    #[command(flatten)]
     many: EachArgs,
+}
+
+/// Which system a VM boots.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct SystemArgs {
+    /// Boot the system that was built on the host, not one that was rebuilt in the guest (NixOS)
+    #[arg(long)]
+    pub base: bool,
 }
 
 /// Starts the VMs that are named, all at the same time.
 pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
     let names = args.targets.named_own(ctx, "start")?;
-    let (no_wait, new_disk, timeout) = (args.no_wait, args.new_disk, args.timeout);
-    if no_wait {
+    let timeout = args.timeout;
+    let how = How { new_disk: args.new_disk, base: args.system.base };
+    if args.no_wait {
         return each(ctx, "start", args.many, names, |vm| async move {
-            start::launch_vm(&vm.engine, &vm.name, new_disk, &vm.listener).await?;
+            start::launch_vm(&vm.engine, &vm.name, how, &vm.listener).await?;
             Ok("started".to_owned())
         });
     }
-    each(ctx, "start", args.many, names, |vm| until_ready(vm, timeout, new_disk))
+    each(ctx, "start", args.many, names, |vm| until_ready(vm, timeout, how))
 }
 
 /// Starts one VM, waits until it is ready, and says how to reach it.
-pub async fn until_ready(vm: Job, timeout: Duration, new_disk: bool) -> Result<String, Box<dyn Diagnostic>> {
+pub async fn until_ready(vm: Job, timeout: Duration, how: How) -> Result<String, Box<dyn Diagnostic>> {
     let begun = Instant::now();
     let record = vm.engine.registry.get(&vm.name)?;
-    start::launch_vm(&vm.engine, &vm.name, new_disk, &vm.listener).await?;
+    start::launch_vm(&vm.engine, &vm.name, how, &vm.listener).await?;
     reach::wait(&vm.engine, &vm.name, Patience::of(timeout), &vm.listener).await?;
     let port = vm.engine.registry.get(&vm.name).unwrap_or(record).ssh().map(|forward| forward.host);
     let port = port.map(|port| port.to_string()).unwrap_or_default();

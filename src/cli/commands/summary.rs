@@ -70,7 +70,7 @@ impl From<&Observed> for Summary {
             guest: record.map(|record| record.guest.family()),
             address: record.and_then(|record| match &record.guest {
                 Guest::Adopted(adopted) => Some(adopted.endpoint().to_string()),
-                Guest::Debian | Guest::Image { .. } => None,
+                Guest::Debian | Guest::Image { .. } | Guest::Nixos(_) => None,
             }),
             ram_mib: hardware.map(|hardware| hardware.memory.mib()),
             cpus: hardware.map(|hardware| hardware.cpus.get()),

@@ -11,6 +11,7 @@ use crate::cli::each::{EachArgs, each};
 use crate::cli::failure::Failure;
 use crate::cli::targets::each_once;
 use crate::cli::values::{duration, value};
+use crate::lifecycle::start::How;
 use crate::vm::name::VmName;
 
 /// Arguments of `up`.
@@ -42,7 +43,8 @@ pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
                 Err(error) => drop(not_created.insert(name.clone(), error)),
             },
             Some(entry) => {
-                let ignored = entry.record.map(|record| args.spec.differences(&record)).unwrap_or_default();
+                let ignored =
+                    entry.record.map(|record| args.spec.differences(ctx, &record)).unwrap_or_default();
                 if !ignored.is_empty() {
                     let ignored = ignored.join(", ");
                     ctx.terminal.warn(&format!("{name}: exists already and keeps its own {ignored}"));
@@ -55,7 +57,7 @@ pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
         async move {
             match error {
                 Some(error) => Err(error),
-                None => until_ready(vm, timeout, false).await,
+                None => until_ready(vm, timeout, How::default()).await,
             }
         }
     })

@@ -65,7 +65,7 @@ pub fn build(dir: &Path, options: &Options, mut on_step: impl FnMut(&str)) -> Re
     Ok(Manifest {
         family: "debian".to_owned(),
         created: store::now(),
-        disk: "root.img".to_owned(),
+        disk: Some("root.img".to_owned()),
         format: DiskFormat::Raw,
         boot: Some(DirectBoot {
             kernel: "vmlinux".to_owned(),
@@ -73,5 +73,6 @@ pub fn build(dir: &Path, options: &Options, mut on_step: impl FnMut(&str)) -> Re
             cmdline: String::from_utf8_lossy(&cmdline).trim().to_owned(),
         }),
         source: None,
+        nixos: None,
     })
 }

@@ -1,0 +1,10 @@
+//! The NixOS guest: built by Nix from a flake, this repository's own if the user names no other.
+
+mod build;
+pub mod disk;
+mod embedded;
+pub mod flake;
+pub mod manifest;
+mod progress;
+
+pub use build::{LIMIT, NixError, Wanted, build, is_installed};
