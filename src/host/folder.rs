@@ -4,6 +4,8 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::mpsc;
+use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -19,8 +21,20 @@ pub struct OpenFolder {
     pub descriptor: OwnedFd,
 }
 
+/// How long a file system may take over one folder: one whose server is gone can take for ever.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// Opens a folder, through links, and finds out what it really is.
 pub fn open(path: &Path) -> io::Result<OpenFolder> {
+    let (sender, opened) = mpsc::channel();
+    let path = path.to_owned();
+    // Whoever has stopped waiting wants no answer.
+    std::thread::spawn(move || drop(sender.send(open_at_last(&path))));
+    let late = |_| Err(io::Error::new(io::ErrorKind::TimedOut, "its file system does not answer"));
+    opened.recv_timeout(PATIENCE).unwrap_or_else(late)
+}
+
+fn open_at_last(path: &Path) -> io::Result<OpenFolder> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let descriptor = rustix::fs::open(path, flags, Mode::empty())?;
     let path = std::fs::read_link(format!("/proc/self/fd/{}", descriptor.as_raw_fd()))?;

@@ -109,6 +109,7 @@ impl Diagnostic for ShareError {
             Self::NotThere { .. } | Self::Unknown { .. } => Kind::NotFound,
             Self::NotAFolder { .. } | Self::NotUtf8 { .. } | Self::TooMany => Kind::Usage,
             Self::OtherMode { .. } | Self::SameTag { .. } => Kind::Conflict,
+            Self::Unreadable { source, .. } if source.kind() == io::ErrorKind::TimedOut => Kind::Timeout,
             Self::Unreadable { .. } | Self::NoAttributes { .. } | Self::Elsewhere { .. } => Kind::Failed,
             Self::Refused(error) => error.kind(),
             Self::Lost { error, .. } => error.kind(),
@@ -118,8 +119,9 @@ impl Diagnostic for ShareError {
     fn hints(&self) -> Vec<String> {
         match self {
             Self::NotUtf8 { .. } | Self::SameTag { .. } => vec!["give the folder another name".to_owned()],
-            Self::OtherMode { .. } => {
-                vec!["share it no longer first: `ai-vm share rm NAME FOLDER`".to_owned()]
+            Self::OtherMode { path, .. } => {
+                let path = pasted(path.as_os_str());
+                vec![format!("a VM has a folder once; `ai-vm share rm NAME {path}` takes it away")]
             }
             Self::TooMany => vec!["share a folder that has several of them in it".to_owned()],
             Self::NoAttributes { .. } => vec![

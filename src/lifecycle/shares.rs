@@ -170,23 +170,35 @@ fn is_same(one: &Share, other: &Share) -> bool {
     (&one.path, one.mode, &one.name) == (&other.path, other.mode, &other.name)
 }
 
-/// Opens the folders of a VM for a launch, and says by what QEMU is to serve them.
-pub fn for_launch(engine: &Engine, record: &Record) -> Result<(Vec<OwnedFd>, Vec<SharedFolder>), ShareError> {
-    if record.shares.is_empty() {
-        return Ok((Vec::new(), Vec::new()));
+/// The shares of one launch. What the record says may change meanwhile.
+#[derive(Debug, Default)]
+pub struct Given {
+    /// The shares.
+    pub shares: Vec<Share>,
+    /// Their folders, open.
+    pub folders: Vec<OwnedFd>,
+    /// The devices by which the guest gets them.
+    pub devices: Vec<SharedFolder>,
+}
+
+/// Opens the folders of a VM for a launch.
+pub fn for_launch(engine: &Engine, record: &Record) -> Result<Given, ShareError> {
+    let mut given = Given { shares: record.shares.clone(), ..Given::default() };
+    if given.shares.is_empty() {
+        return Ok(given);
     }
     let private = private(engine);
-    let open = |share: &Share| {
-        let descriptor = reopen(&private, &record.name, share)?.descriptor;
-        let shared = SharedFolder {
-            descriptor: descriptor.as_raw_fd(),
+    for share in &given.shares {
+        let folder = reopen(&private, &record.name, share)?.descriptor;
+        given.devices.push(SharedFolder {
+            descriptor: folder.as_raw_fd(),
             tag: share.tag(),
             writable: share.mode.is_writable(),
             mapped: is_mapped(share.mode),
-        };
-        Ok((descriptor, shared))
-    };
-    record.shares.iter().map(open).collect()
+        });
+        given.folders.push(folder);
+    }
+    Ok(given)
 }
 
 /// Says what is wrong with a share, so that the VM would not start with it.

@@ -106,7 +106,7 @@ impl Prepared {
             record.base = None;
         }
         let qemu = crate::qemu::binary(engine.qemu.as_ref())?;
-        let (folders, shared) = shares::for_launch(engine, &record)?;
+        let given = shares::for_launch(engine, &record)?;
         let images = image::for_vm(engine, &record, listener)?;
         let record = prepare::disk(engine, record, &images, how.new_disk)?;
         let recorded = prepare::recorded(engine, &record, &images, how, listener)?;
@@ -117,8 +117,8 @@ impl Prepared {
         let verdict = decide(engine, &qemu, &record, listener)?;
         let booted = recorded.as_ref().map(|choice| choice.id.clone());
         let run = Run::now(random::hex128()?, verdict.accel.name().to_owned(), booted);
-        let run = Run { shares: record.shares.clone(), ..run };
-        let identity = prepare::identity(&dir, &record, &run.boot)?;
+        let run = Run { shares: given.shares, ..run };
+        let identity = prepare::identity(&dir, &record, &run)?;
         let smbios = prepare::credentials(&dir, &identity)?;
         let system = images.system();
         let seed = prepare::seed(&dir, &record, system, &identity)?;
@@ -137,9 +137,9 @@ impl Prepared {
             boot: recorded.map(|choice| choice.boot).or_else(|| prepare::direct_boot(system)),
             smbios: &smbios,
             forwards: &record.forwards,
-            shares: &shared,
+            shares: &given.devices,
         };
-        Ok(Self { args: machine.args(), folders })
+        Ok(Self { args: machine.args(), folders: given.folders })
     }
 }
 

@@ -1,13 +1,16 @@
 //! Folders of this machine that a VM sees: which are refused, what is recorded, and what a real QEMU makes of them.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::home::{Home, Ran};
+use crate::home::{Home, Ran, finish};
 use crate::machine;
 use crate::processes;
 
@@ -182,6 +185,19 @@ fn odd_names_are_only_names() {
     for (row, path) in shown.iter().zip(&folders) {
         assert_eq!(row["path"], path.to_str().unwrap());
     }
+    // What a record cannot hold.
+    let folder_of_bytes = home.dir().join(OsStr::from_bytes(b"\xff"));
+    fs::create_dir(&folder_of_bytes).unwrap();
+    let mut command = home.command(&["share", "add", "vm", "--ro"]);
+    let ran = finish(
+        {
+            command.arg(&folder_of_bytes);
+            command
+        },
+        Duration::from_secs(20),
+    );
+    assert_eq!(ran.code, 2, "{}", ran.err);
+    assert!(ran.err.contains("not valid UTF-8"), "{}", ran.err);
     // As many as a VM can have.
     for number in ODD.len()..16 {
         add(&home, "--rw", &folder(&home, &number.to_string()));
