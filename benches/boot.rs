@@ -105,6 +105,7 @@ fn write_credentials(dir: &Path) {
         authorized_keys: read("id_ed25519.pub"),
         host_key: read("host_ed25519"),
         boot: "by-hand".to_owned(),
+        fstab: String::new(),
     };
     std::fs::create_dir_all(dir.join("credentials")).unwrap();
     for (name, string) in identity.smbios_strings() {

@@ -41,6 +41,14 @@ _ai_vm() {
       *:-*) words=$(ai-vm "$verb" --help 2>/dev/null | sed -nE 's/^ +(-[a-zA-Z], )?(--[a-z-]+).*/\2/p') ;;
       image:*) if ((COMP_CWORD == 2)); then words='ls build rm prune'; else words=$(ai-vm image ls -q 2>/dev/null); fi ;;
       port:*) if ((COMP_CWORD == 2)); then words='ls add rm'; else words=$(ai-vm ls -q 2>/dev/null); fi ;;
+      share:*)
+        # Without words of ours it is bash that puts in folders.
+        if ((COMP_CWORD == 2)); then
+          words='ls add rm'
+        elif [[ ${COMP_WORDS[COMP_CWORD - 1]} != --r[wo] ]]; then
+          words=$(ai-vm ls -q 2>/dev/null)
+        fi
+        ;;
       ssh-keys:*) if ((COMP_CWORD == 2)); then words='show rotate'; else words=$(ai-vm ls -q 2>/dev/null); fi ;;
       cp:*) _ai_vm_places; return 0 ;;
       create:* | up:* | doctor:* | config:*) ;;

@@ -66,10 +66,11 @@ impl Vm {
             boot: None,
             smbios: &[],
             forwards: &[forward],
+            shares: &[],
         };
         let held = lock::try_exclusive(&self.dir.file(VmDir::RUN_LOCK)).unwrap().unwrap();
         let qemu = ai_vm::qemu::binary(None).unwrap();
-        launch(&qemu, machine.args(), &self.dir, held, Duration::from_secs(20)).await
+        launch(&qemu, machine.args(), Vec::new(), &self.dir, held, Duration::from_secs(20)).await
     }
 
     fn pid(&self) -> u32 {

@@ -44,6 +44,8 @@ impl Context {
             mirror: config.mirror.clone(),
             agent: env.agent.clone(),
             keys: env.keys.clone(),
+            home: env.home.clone(),
+            config: env.config.clone(),
             flake: flake::Said {
                 for_vm: None,
                 by_variable: env.flake.clone(),

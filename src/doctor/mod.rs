@@ -47,7 +47,7 @@ const PROGRAMS: [(&str, &str, &str); 6] = [
 pub fn examine(engine: &Engine) -> Vec<Finding> {
     let mut findings = vec![qemu(engine)];
     findings.extend(PROGRAMS.iter().map(|(name, package, purpose)| tool(name, package, purpose)));
-    findings.extend([accelerator(engine), namespaces(), space(engine)]);
+    findings.extend([accelerator(engine), shares(engine), namespaces(), space(engine)]);
     findings
 }
 
@@ -103,6 +103,21 @@ fn accelerator(engine: &Engine) -> Finding {
                 hint: group.then(|| "`sudo usermod -aG kvm $USER`, then log in again".to_owned()),
             }
         }
+        Err(error) => bad(subject, &error),
+    }
+}
+
+/// Whether this QEMU was built with what shares need.
+fn shares(engine: &Engine) -> Finding {
+    let subject = "shares";
+    match crate::qemu::binary(engine.qemu.as_ref()).and_then(|qemu| crate::qemu::share::is_known(&qemu)) {
+        Ok(true) => good(subject, "QEMU can share folders".to_owned()),
+        Ok(false) => Finding {
+            subject,
+            level: Level::Warning,
+            detail: "this QEMU was built without 9p, so `--share-rw` and `--share-ro` will fail".to_owned(),
+            hint: Some("use one with VirtFS, such as Debian's: `export AI_VM_QEMU=FILE`".to_owned()),
+        },
         Err(error) => bad(subject, &error),
     }
 }

@@ -6,6 +6,9 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+/// The credential from which systemd takes further mounts (254 and later, systemd-fstab-generator(8)).
+pub const FSTAB: &str = "fstab.extra";
+
 /// Everything that makes a guest this VM and no other.
 #[derive(Clone, Debug)]
 pub struct Identity {
@@ -23,12 +26,14 @@ pub struct Identity {
     pub host_key: String,
     /// A random text that tells this boot from every other.
     pub boot: String,
+    /// What is mounted beside what the guest mounts itself, as lines of an fstab; often nothing.
+    pub fstab: String,
 }
 
 impl Identity {
     /// Returns the credentials by name.
-    fn values(&self) -> [(&'static str, String); 7] {
-        [
+    fn values(&self) -> Vec<(&'static str, String)> {
+        let mut values = vec![
             ("system.hostname", self.hostname.clone()),
             ("system.machine_id", self.machine_id.clone()),
             ("ai-vm.user", self.user.clone()),
@@ -36,7 +41,11 @@ impl Identity {
             ("ai-vm.authorized_keys", self.authorized_keys.clone()),
             ("ai-vm.ssh_host_ed25519_key", self.host_key.clone()),
             ("ai-vm.boot", self.boot.clone()),
-        ]
+        ];
+        if !self.fstab.is_empty() {
+            values.push((FSTAB, self.fstab.clone()));
+        }
+        values
     }
 
     /// Returns a file name and the SMBIOS string for each credential.
@@ -68,11 +77,16 @@ mod tests {
             authorized_keys: "ssh-ed25519 A,B=C\n".into(),
             host_key: "-----BEGIN\nx\n".into(),
             boot: "m".into(),
+            fstab: String::new(),
         };
         let strings = identity.smbios_strings();
         let (_, keys) = strings.iter().find(|(name, _)| name == "ai-vm.authorized_keys.smbios").unwrap();
         assert_eq!(keys, "io.systemd.credential.binary:ai-vm.authorized_keys=c3NoLWVkMjU1MTkgQSxCPUMK");
         assert!(strings.iter().all(|(_, string)| !string.contains('\n')));
+        assert!(!strings.iter().any(|(name, _)| name.contains("fstab")));
+        let shared = Identity { fstab: "a b\n".into(), ..identity };
+        let strings = shared.smbios_strings();
+        assert_eq!(strings.last().unwrap().1, "io.systemd.credential.binary:fstab.extra=YSBiCg==");
         assert_eq!((guest_uid(0), guest_uid(1001), guest_uid(65_534)), (1000, 1001, 1000));
     }
 }

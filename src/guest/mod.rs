@@ -4,6 +4,7 @@ pub mod authorized;
 pub mod credentials;
 pub mod debian;
 pub mod error;
+pub mod fstab;
 pub mod import;
 pub mod manifest;
 pub mod nixos;

@@ -7,6 +7,10 @@ use crate::guest::credentials::Identity;
 /// The size of the seed disk: FAT12 at its smallest comfortable.
 const BYTES: usize = 1 << 20;
 
+/// Mounts the shared folders; run by the guest's cloud-init at every boot. Like the boot's marker it reads them from the
+/// firmware's tables, because this seed may be read only once.
+pub const MOUNTS: &str = include_str!("mounts.sh");
+
 /// Writes down what cloud-init is to do, as YAML. JSON strings are YAML strings, so nothing can break out of them.
 fn user_data(identity: &Identity) -> String {
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
@@ -36,13 +40,15 @@ fn user_data(identity: &Identity) -> String {
          growpart: {{mode: auto, devices: [/]}}\n\
          resize_rootfs: true\n\
          bootcmd:\n\
-         - [sh, -c, {marker}]\n",
+         - [sh, -c, {marker}]\n\
+         - [sh, -c, {mounts}]\n",
         hostname = quoted(&identity.hostname),
         user = quoted(&identity.user),
         uid = identity.uid,
         keys = keys.join(", "),
         host_key = quoted(&identity.host_key),
         marker = quoted(marker),
+        mounts = quoted(MOUNTS),
     )
 }
 
@@ -76,6 +82,7 @@ mod tests {
             authorized_keys: "ssh-ed25519 AAAA a\"b\n".into(),
             host_key: "-----BEGIN\nline\n".into(),
             boot: "m".into(),
+            fstab: String::new(),
         };
         let disk = disk(&identity, "i-1").unwrap();
         let volume = fatfs::FileSystem::new(Cursor::new(disk), fatfs::FsOptions::new()).unwrap();
@@ -84,6 +91,7 @@ mod tests {
         volume.root_dir().open_file("user-data").unwrap().read_to_string(&mut text).unwrap();
         assert!(text.starts_with("#cloud-config\n"));
         assert!(text.contains(r#"ssh_authorized_keys: ["ssh-ed25519 AAAA a\"b"]"#), "{text}");
+        assert!(text.contains("\n- [sh, -c, \"# Mounts the folders"), "{text}");
         assert!(text.contains(r#"ed25519_private: "-----BEGIN\nline\n""#), "{text}");
     }
 }

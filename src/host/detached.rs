@@ -8,6 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use rustix::io::FdFlags;
 use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, Signal};
 
 /// The variables that a detached process gets from this one. Everything else, secrets among it, stays here.
@@ -24,6 +25,18 @@ pub fn spawn(mut command: Command, dir: &Path, lock: File, log: &Path) -> io::Re
     detach(&mut command);
     // The command is dropped on return, and our copy of the lock with it.
     Ok(command.spawn()?.id())
+}
+
+/// Lets a program have these descriptors under the numbers that they have here. They stay closed to every other program
+/// that is started in the meantime: only between fork and exec of this one they become inheritable.
+#[expect(unsafe_code, reason = "fcntl is async-signal-safe and changes nothing of the parent's")]
+pub fn pass_on(command: &mut Command, descriptors: Vec<OwnedFd>) {
+    let prepare = move || {
+        let inherit = |descriptor| rustix::io::fcntl_setfd(descriptor, FdFlags::empty());
+        descriptors.iter().try_for_each(inherit).map_err(Into::into)
+    };
+    // SAFETY: between fork and exec only system calls are made, and nothing is allocated.
+    unsafe { command.pre_exec(prepare) };
 }
 
 #[expect(
@@ -83,7 +96,25 @@ impl Process {
 mod tests {
     use super::*;
     use crate::host::lock;
+    use std::os::fd::AsRawFd;
     use std::time::{Duration, Instant};
+
+    #[test]
+    fn what_is_passed_on_is_open_there_and_nowhere_else() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("f"), "passed on").unwrap();
+        let file = || OwnedFd::from(File::open(dir.path().join("f")).unwrap());
+        let (passed, kept) = (file(), file());
+        let numbers = [passed.as_raw_fd(), kept.as_raw_fd()];
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("cat /proc/self/fd/{}; cat /proc/self/fd/{}", numbers[0], numbers[1])]);
+        pass_on(&mut command, vec![passed]);
+        assert_eq!(command.output().unwrap().stdout, b"passed on");
+        let mut other = Command::new("cat");
+        let inherited = other.arg(format!("/proc/self/fd/{}", numbers[0])).output().unwrap();
+        assert!(!inherited.status.success(), "another program has it too");
+        drop(kept);
+    }
 
     #[test]
     fn lives_on_holds_the_lock_and_is_found_by_it() {

@@ -14,6 +14,8 @@ pub struct Environment {
     /// The configuration file: `AI_VM_CONFIG`, else `$XDG_CONFIG_HOME/ai-vm/config.toml`, else
     /// `~/.config/ai-vm/config.toml`.
     pub config: PathBuf,
+    /// That person's home directory, if there is one.
+    pub home: Option<PathBuf>,
     /// The QEMU to run instead of the one on `PATH`: `AI_VM_QEMU`.
     pub qemu: Option<PathBuf>,
     /// The guest family of new VMs, before the configuration file: `AI_VM_GUEST`.
@@ -92,9 +94,11 @@ impl Environment {
         let agent = set("SSH_AUTH_SOCK").map(PathBuf::from).filter(|path| path.is_absolute());
         let keys = names.into_iter().filter_map(key).collect();
         let ssh_config = below_home(".ssh/config").ok();
+        let home = path("HOME").ok().flatten();
         Ok(Self {
             data,
             config,
+            home,
             qemu: path("AI_VM_QEMU")?,
             guest: text("AI_VM_GUEST"),
             flake: text("AI_VM_FLAKE"),

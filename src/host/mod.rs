@@ -5,6 +5,7 @@ pub mod data_dir;
 pub mod detached;
 pub mod env;
 pub mod files;
+pub mod folder;
 pub mod layout;
 pub mod listeners;
 pub mod lock;

@@ -87,6 +87,7 @@ impl Adoption {
             guest: Guest::Adopted(self.adopted),
             labels: self.labels,
             forwards: Vec::new(),
+            shares: Vec::new(),
             unknown: toml::Table::new(),
         };
         let prepare = |dir: &VmDir| {

@@ -13,6 +13,7 @@ use crate::registry::store::Registry;
 use crate::ssh::keys;
 use crate::vm::label::Labels;
 use crate::vm::name::VmName;
+use crate::vm::share::Share;
 use crate::vm::spec::{AcceleratorChoice, Guest, Hardware, UserName};
 
 /// What a new VM should be.
@@ -32,6 +33,8 @@ pub struct NewVm {
     pub ports: PortRequest,
     /// Its labels.
     pub labels: Labels,
+    /// The folders of this machine that it sees.
+    pub shares: Vec<Share>,
 }
 
 /// Registers a VM under its name, with ports and an identity of its own. If it fails, nothing of it exists.
@@ -53,6 +56,7 @@ pub fn create(registry: &Registry, new: NewVm) -> Result<Record, LifecycleError>
         guest: new.guest,
         labels: new.labels,
         forwards: Vec::new(),
+        shares: new.shares,
         unknown: toml::Table::new(),
     };
     let prepare = |dir: &VmDir| {

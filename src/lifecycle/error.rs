@@ -8,6 +8,7 @@ use crate::host::files::FileError;
 use crate::host::lock::LockError;
 use crate::host::program::ProcessError;
 use crate::lifecycle::rotate_error::RotateError;
+use crate::lifecycle::share_error::ShareError;
 use crate::qemu::accel::VerdictError;
 use crate::qemu::disk::DiskError;
 use crate::qemu::launch::LaunchError;
@@ -207,6 +208,9 @@ pub enum LifecycleError {
     Rotate(#[from] RotateError),
     /// See there.
     #[error(transparent)]
+    Share(#[from] ShareError),
+    /// See there.
+    #[error(transparent)]
     Process(#[from] ProcessError),
     /// See there.
     #[error(transparent)]
@@ -243,6 +247,7 @@ impl LifecycleError {
             Self::Forward(error) => error,
             Self::Key(error) => error,
             Self::Rotate(error) => error,
+            Self::Share(error) => error,
             Self::Process(error) => error,
             Self::File(error) => error,
             Self::Lock(error) => error,

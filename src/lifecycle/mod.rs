@@ -21,6 +21,8 @@ pub mod remove;
 pub mod rotate;
 pub mod rotate_error;
 pub mod run;
+pub mod share_error;
+pub mod shares;
 pub mod start;
 pub mod stop;
 
@@ -42,6 +44,10 @@ pub struct Engine {
     pub agent: Option<PathBuf>,
     /// The user's own SSH keys, for the same.
     pub keys: Vec<PathBuf>,
+    /// The user's home, which is not shared as a whole unless the user insists.
+    pub home: Option<PathBuf>,
+    /// The configuration file, which is not shared either.
+    pub config: PathBuf,
     /// What people said about the flake that NixOS guests are built from.
     pub flake: flake::Said,
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::guest::credentials::{Identity as Given, guest_uid};
 use crate::guest::manifest::{DirectBoot as Kernel, StoreSource};
-use crate::guest::seed;
 use crate::guest::store::Image;
+use crate::guest::{fstab, seed};
 use crate::host::files::{self, FileError, failed};
 use crate::host::layout::{Identity, VmDir};
 use crate::host::lock;
@@ -15,6 +15,7 @@ use crate::lifecycle::error::LifecycleError;
 use crate::lifecycle::event::{Event, Listener};
 use crate::lifecycle::image::{self, Images};
 use crate::lifecycle::recorded::{self, Choice};
+use crate::lifecycle::run::Run;
 use crate::qemu::args::{DirectBoot, Store};
 use crate::qemu::disk;
 use crate::registry::error::RegistryError;
@@ -149,8 +150,8 @@ pub fn ports(
     })
 }
 
-/// Reads the identity that the VM's guest is to have in the boot that `boot` names.
-pub fn identity(dir: &VmDir, record: &Record, boot: &str) -> Result<Given, LifecycleError> {
+/// Reads the identity that the VM's guest is to have in a launch.
+pub fn identity(dir: &VmDir, record: &Record, run: &Run) -> Result<Given, LifecycleError> {
     // Keys that are about to be changed are read when they have been.
     let _keys = lock::exclusive(&dir.file(VmDir::KEYS_LOCK), KEYS)?;
     let read = |file: &str| {
@@ -164,7 +165,8 @@ pub fn identity(dir: &VmDir, record: &Record, boot: &str) -> Result<Given, Lifec
         uid: guest_uid(rustix::process::getuid().as_raw()),
         authorized_keys: read(Identity::LOGIN_PUBLIC_KEY)?,
         host_key: read(Identity::HOST_KEY)?,
-        boot: boot.to_owned(),
+        boot: run.boot.clone(),
+        fstab: fstab::of(&run.shares),
     })
 }
 

@@ -1,14 +1,16 @@
 //! The facts of one launch, kept beside the VM: which boot it is, how and when it was started.
 
+use std::io;
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use crate::host::files::{self, FileError};
+use crate::host::files::{self, FileError, failed};
 use crate::host::layout::VmDir;
+use crate::vm::share::Share;
 
 /// The largest file that is read, in bytes.
-const MAX_BYTES: u64 = 16 * 1024;
+const MAX_BYTES: u64 = 256 * 1024;
 
 /// What is known about the present or last launch. Whether it still runs is told by the run lock alone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,13 +24,16 @@ pub struct Run {
     /// The identifier of the recorded system that was booted; none for the image's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recorded: Option<String>,
+    /// The folders of this machine that its guest sees.
+    #[serde(default, rename = "share")]
+    pub shares: Vec<Share>,
 }
 
 impl Run {
     /// Describes a launch that happens now.
     pub fn now(boot: String, accel: String, recorded: Option<String>) -> Self {
         let started = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
-        Self { boot, started, accel, recorded }
+        Self { boot, started, accel, recorded, shares: Vec::new() }
     }
 
     /// Reads the facts; `None` when there are none, or none that can be understood.
@@ -40,12 +45,9 @@ impl Run {
     /// Writes the facts down and forgets that an earlier boot was ready. The caller holds the run lock.
     pub fn write(&self, dir: &VmDir) -> Result<(), FileError> {
         files::remove_if_there(&dir.file(VmDir::READY))?;
-        let mut text =
-            format!("boot = {:?}\nstarted = {:?}\naccel = {:?}\n", self.boot, self.started, self.accel);
-        if let Some(recorded) = &self.recorded {
-            text.push_str(&format!("recorded = {recorded:?}\n"));
-        }
-        files::replace(&dir.file(VmDir::RUN), text.as_bytes())
+        let path = dir.file(VmDir::RUN);
+        let text = toml::to_string(self).map_err(|error| failed("write", &path)(io::Error::other(error)))?;
+        files::replace(&path, text.as_bytes())
     }
 
     /// Tells whether the guest of this boot has been reached.
@@ -65,13 +67,15 @@ impl Run {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vm::share::ShareMode;
 
     #[test]
     fn readiness_belongs_to_one_boot() {
         let tmp = tempfile::tempdir().unwrap();
         let dir = VmDir::at(tmp.path());
         assert_eq!(Run::read(&dir), None);
-        let first = Run::now("a1".into(), "tcg".into(), None);
+        let share = Share::new("/a \"b\"\n".into(), ShareMode::Ro, false, &[]);
+        let first = Run { shares: vec![share], ..Run::now("a1".into(), "tcg".into(), None) };
         first.write(&dir).unwrap();
         assert_eq!(Run::read(&dir), Some(first.clone()));
         first.set_ready(&dir).unwrap();

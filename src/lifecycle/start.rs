@@ -1,6 +1,7 @@
 //! Starts a VM: image, disk, ports, identity, QEMU.
 
 use std::fs::File;
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use crate::host::layout::VmDir;
@@ -9,7 +10,7 @@ use crate::lifecycle::Engine;
 use crate::lifecycle::error::LifecycleError;
 use crate::lifecycle::event::{Event, Listener};
 use crate::lifecycle::run::Run;
-use crate::lifecycle::{image, prepare};
+use crate::lifecycle::{image, prepare, shares};
 use crate::qemu::accel::{self, Verdict};
 use crate::qemu::args::Machine;
 use crate::qemu::launch::{LaunchError, launch};
@@ -80,7 +81,7 @@ async fn attempt(
     let dir = engine.registry.dir(name);
     listener(Event::Step("starting QEMU".to_owned()));
     let qemu = crate::qemu::binary(engine.qemu.as_ref())?;
-    let launched = launch(&qemu, prepared.args, &dir, run_lock, COME_UP).await;
+    let launched = launch(&qemu, prepared.args, prepared.folders, &dir, run_lock, COME_UP).await;
     prepare::forget_credentials(&dir)?;
     Ok(launched?)
 }
@@ -88,6 +89,7 @@ async fn attempt(
 /// What a launch needs.
 struct Prepared {
     args: Vec<std::ffi::OsString>,
+    folders: Vec<OwnedFd>,
 }
 
 impl Prepared {
@@ -104,6 +106,7 @@ impl Prepared {
             record.base = None;
         }
         let qemu = crate::qemu::binary(engine.qemu.as_ref())?;
+        let given = shares::for_launch(engine, &record)?;
         let images = image::for_vm(engine, &record, listener)?;
         let record = prepare::disk(engine, record, &images, how.new_disk)?;
         let recorded = prepare::recorded(engine, &record, &images, (how.new_disk, how.base), listener)?;
@@ -114,7 +117,8 @@ impl Prepared {
         let verdict = decide(engine, &qemu, &record, listener)?;
         let booted = recorded.as_ref().map(|choice| choice.id.clone());
         let run = Run::now(random::hex128()?, verdict.accel.name().to_owned(), booted);
-        let identity = prepare::identity(&dir, &record, &run.boot)?;
+        let run = Run { shares: given.shares, ..run };
+        let identity = prepare::identity(&dir, &record, &run)?;
         let smbios = prepare::credentials(&dir, &identity)?;
         let system = images.system();
         let seed = prepare::seed(&dir, &record, system, &identity)?;
@@ -133,8 +137,9 @@ impl Prepared {
             boot: recorded.map(|choice| choice.boot).or_else(|| prepare::direct_boot(system)),
             smbios: &smbios,
             forwards: &record.forwards,
+            shares: &given.devices,
         };
-        Ok(Self { args: machine.args() })
+        Ok(Self { args: machine.args(), folders: given.folders })
     }
 }
 

@@ -8,6 +8,7 @@ use serde_json::json;
 use crate::host::layout::VmDir;
 use crate::qemu::accel::Accelerator;
 use crate::qemu::disk::DiskFormat;
+use crate::qemu::share::SharedFolder;
 use crate::vm::port::Forward;
 use crate::vm::spec::Hardware;
 
@@ -69,6 +70,8 @@ pub struct Machine<'a> {
     pub smbios: &'a [String],
     /// The forwarded ports.
     pub forwards: &'a [Forward],
+    /// The folders of the host that the guest sees.
+    pub shares: &'a [SharedFolder],
 }
 
 impl Machine<'_> {
@@ -101,6 +104,10 @@ impl Machine<'_> {
         add("-device", "virtio-rng-pci,rng=rng".into());
         // Memory that the guest no longer uses goes back to the host.
         add("-device", "virtio-balloon-pci,free-page-reporting=on".into());
+        // Last of all devices, so that no other one changes its place, by which guests name network cards.
+        for (index, share) in self.shares.iter().enumerate() {
+            share.options(index).into_iter().for_each(|(option, value)| add(option, value));
+        }
         for file in self.smbios {
             add("-smbios", format!("type=11,path={}", escaped(file)));
         }
@@ -214,6 +221,7 @@ mod tests {
             boot: None,
             smbios,
             forwards: &[forward],
+            shares: &[],
         };
         machine.args().into_iter().map(|arg| arg.into_string().unwrap()).collect()
     }

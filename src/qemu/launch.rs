@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -33,6 +34,12 @@ pub enum LaunchError {
     /// This QEMU does not know the machine.
     #[error("this QEMU does not know the VM's machine type: {said}")]
     Machine {
+        /// QEMU's words.
+        said: String,
+    },
+    /// This QEMU was built without 9p.
+    #[error("this QEMU cannot share folders: {said}")]
+    NoShares {
         /// QEMU's words.
         said: String,
     },
@@ -68,13 +75,20 @@ impl Diagnostic for LaunchError {
             Self::PortTaken { .. } => Kind::Conflict,
             Self::Timeout { .. } => Kind::Timeout,
             Self::File(error) => error.kind(),
-            Self::Machine { .. } | Self::Ended { .. } | Self::Spawn { .. } => Kind::Failed,
+            Self::Machine { .. } | Self::NoShares { .. } | Self::Ended { .. } | Self::Spawn { .. } => {
+                Kind::Failed
+            }
         }
     }
 
     fn hints(&self) -> Vec<String> {
         match self {
             Self::Machine { .. } => vec!["ai-vm needs QEMU 7.2 or newer".to_owned()],
+            Self::NoShares { .. } => vec![
+                "use a QEMU with VirtFS, as Debian, Fedora and Nix build it: `export AI_VM_QEMU=FILE`"
+                    .to_owned(),
+                "or start the VM without shares: `ai-vm share rm NAME SHARE`".to_owned(),
+            ],
             Self::Ended { said } if said.contains("KVM") || said.contains("kvm") => {
                 vec![
                     "emulate instead: `ai-vm config` shows `accel`, which can be \"auto\" or \"tcg\""
@@ -90,11 +104,12 @@ impl Diagnostic for LaunchError {
     }
 }
 
-/// Starts QEMU in a VM's directory, which gives up the run lock when it dies, and waits until it answers.
-/// If it does not come up it is ended.
+/// Starts QEMU in a VM's directory, with the folders open that its arguments name by their descriptors. It gives
+/// up the run lock when it dies. Waits until it answers; if it does not come up it is ended.
 pub async fn launch(
     qemu: &Path,
     args: Vec<OsString>,
+    folders: Vec<OwnedFd>,
     dir: &VmDir,
     run_lock: File,
     limit: Duration,
@@ -108,6 +123,7 @@ pub async fn launch(
     }
     let mut command = Command::new(qemu);
     command.args(args);
+    detached::pass_on(&mut command, folders);
     let log = dir.file(VmDir::QEMU_LOG);
     let spawned = detached::spawn(command, dir.path(), run_lock, &log);
     spawned.map_err(|source| LaunchError::Spawn { program: qemu.display().to_string(), source })?;
@@ -185,6 +201,12 @@ fn explain(said: &str) -> LaunchError {
     if said.contains("unsupported machine type") {
         return LaunchError::Machine { said: said.to_owned() };
     }
+    if ["fsdev support is disabled", "'virtio-9p-pci' is not a valid device", "-fsdev: invalid option"]
+        .iter()
+        .any(|words| said.contains(words))
+    {
+        return LaunchError::NoShares { said: said.to_owned() };
+    }
     let said = if said.is_empty() { "it said nothing" } else { said };
     LaunchError::Ended { said: said.to_owned() }
 }
@@ -198,6 +220,11 @@ mod tests {
         let taken = "-netdev user,id=net: Could not set up host forwarding rule 'tcp:127.0.0.1:2222-:22'";
         assert!(matches!(explain(taken), LaunchError::PortTaken { port } if port.get() == 2222));
         assert!(matches!(explain("x: unsupported machine type"), LaunchError::Machine { .. }));
+        for words in
+            ["fsdev support is disabled", "-device x: 'virtio-9p-pci' is not a valid device model name"]
+        {
+            assert!(matches!(explain(words), LaunchError::NoShares { .. }), "{words}");
+        }
         assert!(explain("").to_string().ends_with("it said nothing"));
     }
 

@@ -6,6 +6,7 @@ pub mod disk;
 pub mod hostfwd;
 pub mod launch;
 pub mod qmp;
+pub mod share;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

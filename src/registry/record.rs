@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::vm::label::Labels;
 use crate::vm::name::VmName;
 use crate::vm::port::{Forward, Port};
+use crate::vm::share::Share;
 use crate::vm::size::{CpuCount, DiskSize, MemorySize};
 use crate::vm::spec::{AcceleratorChoice, Guest, Hardware, UserName};
 
@@ -54,6 +55,9 @@ pub struct Record {
     /// The forwarded ports; the first that leads to guest port 22 is how ai-vm reaches the VM.
     #[serde(default, rename = "forward")]
     pub forwards: Vec<Forward>,
+    /// The folders of this machine that the VM sees.
+    #[serde(default, rename = "share", skip_serializing_if = "Vec::is_empty")]
+    pub shares: Vec<Share>,
     /// Keys that this version does not know: kept as they are when the record is rewritten.
     #[serde(flatten)]
     pub unknown: toml::Table,

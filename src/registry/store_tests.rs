@@ -33,6 +33,7 @@ fn draft(name: &str) -> Record {
         guest: Guest::Debian,
         labels: Default::default(),
         forwards: Vec::new(),
+        shares: Vec::new(),
         unknown: toml::Table::new(),
     }
 }

@@ -8,6 +8,8 @@ pub mod forwarding;
 pub mod label;
 pub mod name;
 pub mod port;
+pub mod share;
+pub mod share_policy;
 pub mod size;
 pub mod socket_table;
 pub mod spec;

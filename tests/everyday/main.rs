@@ -44,6 +44,7 @@ mod openssh;
 mod ports;
 mod privacy;
 mod rebuild;
+mod shares;
 mod ssh_keys;
 mod streams;
 mod terminal;

@@ -176,7 +176,15 @@ fn what_the_command_claims_the_holder_does_not_run() {
 fn target(guest: &Guest) -> Target {
     let registry = Registry::new(Layout::new(guest.home.data()));
     let record = registry.get(&"vm".parse().unwrap()).unwrap();
-    let engine =
-        Engine { registry, qemu: None, mirror: None, agent: None, keys: Vec::new(), flake: Said::default() };
+    let engine = Engine {
+        registry,
+        qemu: None,
+        mirror: None,
+        agent: None,
+        keys: Vec::new(),
+        flake: Said::default(),
+        home: None,
+        config: guest.home.dir().join("config.toml"),
+    };
     ready::target(&engine, &record).unwrap()
 }

@@ -11,11 +11,15 @@ use crate::nixos_shaped;
 use crate::processes;
 use crate::pty::Pty;
 use crate::rebuild;
+use crate::shares;
 
 pub const VM: &str = "web";
 
 /// The first start makes the image: downloads, unpacks, sets up.
 const FIRST_START: Duration = Duration::from_secs(15 * 60);
+
+/// A later one boots. It mounts half a dozen folders by then, and an emulated guest on a busy machine takes its time.
+const BOOT: Duration = Duration::from_secs(3 * 60);
 
 pub fn exec(home: &Home, argv: &[&str]) -> Ran {
     home.run(&[&["exec", VM, "--"], argv].concat())
@@ -64,7 +68,13 @@ const PARTS: &[Part] = &[
     ("new keys take over", new_keys_take_over),
     ("survives its own reboot", survives_its_own_reboot),
     ("survives a crash of its kernel", survives_a_crash_of_its_kernel),
+    ("shares are added", shares::are_added_while_it_runs),
     ("files are kept over a stop", files_are_kept_over_a_stop),
+    ("shares are there", shares::are_there_and_only_as_they_should),
+    ("shares are changed", shares::are_changed_while_it_runs),
+    ("files are kept over a restart", files_are_kept_over_a_restart),
+    ("shares are other ones", shares::are_other_ones_now),
+    ("powered off from inside", powered_off_from_inside),
     ("a second one shares the image", a_second_one_shares_the_image),
     ("a NixOS-shaped one boots what was recorded", nixos_shaped::boots_what_was_recorded),
     ("nothing is left", nothing_is_left),
@@ -316,12 +326,18 @@ fn files_are_kept_over_a_stop(home: &Home) {
     assert_eq!(ran.code, 125);
     assert!(ran.err.contains("ai-vm start web"), "{}", ran.err);
     // Starts it, waits for it, runs in it.
-    let ran = home.ok(&["exec", "--start", VM, "--", "cat", "file"]);
-    assert_eq!(ran.out, "kept\n");
-    home.ok(&["restart", VM]);
+    let ran = finish(home.command(&["exec", "--start", VM, "--", "cat", "file"]), BOOT);
+    assert_eq!((ran.code, ran.out.as_str()), (0, "kept\n"), "{}", ran.err);
+}
+
+fn files_are_kept_over_a_restart(home: &Home) {
+    let ran = finish(home.command(&["restart", VM]), BOOT);
+    assert_eq!(ran.code, 0, "{}", ran.err);
     assert_eq!(sh(home, "cat file; hostname"), "kept\nweb\n");
     rebuild::its_effect_is_kept(home);
-    // Powered off from inside.
+}
+
+fn powered_off_from_inside(home: &Home) {
     exec(home, &["sudo", "systemctl", "poweroff"]);
     home.ok(&["wait", "--stopped", "--timeout", "60", VM]);
     assert_eq!(home.state(), "stopped");

@@ -21,6 +21,7 @@ mod forwards;
 mod killed_build;
 mod nixos_shaped;
 mod rebuild;
+mod shares;
 
 use std::io::Write;
 

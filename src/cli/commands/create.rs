@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::cli::commands::share::warn_root;
 use crate::cli::commands::spec::SpecArgs;
 use crate::cli::commands::start;
 use crate::cli::context::Context;
@@ -58,6 +59,7 @@ pub fn register(ctx: &Context, name: VmName, spec: &SpecArgs) -> Result<Record, 
         let warning = format!("its ports listen on {}, open to the network", new.ports.bind);
         ctx.terminal.warn(&format!("{}: {warning}", new.name));
     }
+    warn_root(ctx, &new.name, new.shares.iter());
     Ok(create::create(ctx.registry(), new)?)
 }
 

@@ -108,6 +108,8 @@ fn text(vm: &Details) -> String {
     let summary = &vm.summary;
     let ports: Vec<String> = summary.ports.iter().map(PortSummary::words).collect();
     let labels: Vec<String> = summary.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let is_up = vm.started.is_some();
+    let shares = summary.shares.iter().map(|share| ("share", Some(share.words(is_up))));
     let lines = [
         ("name", Some(summary.name.to_string())),
         ("state", Some(summary.state.to_string())),
@@ -135,7 +137,7 @@ fn text(vm: &Details) -> String {
     let line = |(key, value): (&str, Option<String>)| {
         value.map(|value| format!("{:<11}{}\n", format!("{key}:"), filter::one_line(&value)))
     };
-    lines.into_iter().filter_map(line).collect()
+    lines.into_iter().chain(shares).filter_map(line).collect()
 }
 
 fn image_words(image: &str, outdated: Option<bool>) -> String {

@@ -20,6 +20,7 @@ pub mod proxy;
 pub mod rebuild;
 pub mod restart;
 pub mod rm;
+pub mod share;
 pub mod shell;
 mod spec;
 pub mod ssh_config;
@@ -60,6 +61,7 @@ pub fn run(command: Command, terminal: Terminal) -> Result<u8, Failure> {
         Command::Logs(args) => logs::run(&ctx, &args),
         Command::Wait(args) => wait::run(&ctx, &args),
         Command::Port(args) => port::run(&ctx, args),
+        Command::Share(args) => share::run(&ctx, args),
         Command::SshConfig(args) => ssh_config::run(&ctx, &args),
         Command::SshKeys(args) => ssh_keys::run(&ctx, args),
         Command::Proxy(args) => proxy::run(&ctx, &args),

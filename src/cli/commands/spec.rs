@@ -1,8 +1,9 @@
 //! The options that say what a new VM should be, shared by `create` and `up`.
 
 use std::net::Ipv4Addr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use crate::cli::commands::share::wanted;
 use crate::cli::context::Context;
 use crate::cli::failure::UsageError;
 use crate::cli::values::value;
@@ -10,13 +11,43 @@ use crate::diagnostic::Diagnostic;
 use crate::guest::nixos::flake;
 use crate::host::files::failed;
 use crate::lifecycle::create::NewVm;
+use crate::lifecycle::shares::{self, Wanted};
 use crate::registry::ports::{DEFAULT_GUEST_PORTS, PortRequest};
 use crate::registry::record::Record;
 use crate::vm::label::Label;
 use crate::vm::name::VmName;
 use crate::vm::port::{ForwardRequest, HostPort, Port};
+use crate::vm::share::Share;
 use crate::vm::size::{CpuCount, DiskSize, MemorySize};
 use crate::vm::spec::{AcceleratorChoice, Family, Guest, Hardware, Nixos, SpecError, UserName};
+
+/// The folders of this machine that a new VM sees.
+#[derive(Clone, Debug, clap::Args)]
+struct SpecShares {
+    /// Let the VM read and change a folder of this machine, as /mnt/host-rw/NAME
+    #[arg(long, value_name = "FOLDER")]
+    share_rw: Vec<PathBuf>,
+    /// Let the VM read a folder of this machine, as /mnt/host-ro/NAME
+    #[arg(long, value_name = "FOLDER")]
+    share_ro: Vec<PathBuf>,
+    /// Share system folders, whole homes and secrets too
+    #[arg(long)]
+    i_know: bool,
+}
+
+impl SpecShares {
+    fn wanted(&self) -> Vec<Wanted> {
+        wanted(&self.share_rw, &self.share_ro, self.i_know)
+    }
+
+    fn are_met_by(&self, shares: &[Share]) -> bool {
+        let is_there = |wanted: &Wanted| {
+            let path = std::fs::canonicalize(&wanted.path);
+            path.is_ok_and(|path| shares.iter().any(|share| share.path == path && share.mode == wanted.mode))
+        };
+        self.wanted().iter().all(is_there)
+    }
+}
 
 /// What a new VM should be.
 #[derive(Clone, Debug, clap::Args)]
@@ -65,6 +96,8 @@ pub struct SpecArgs {
     /// A label, to name many VMs at once later
     #[arg(short, long = "label", value_name = "KEY=VALUE", value_parser = value::<Label>)]
     labels: Vec<Label>,
+    #[command(flatten)]
+    shares: SpecShares,
 }
 
 impl SpecArgs {
@@ -88,6 +121,7 @@ impl SpecArgs {
             ("accelerator", differs(self.accel.as_ref(), Some(&record.accel))),
             ("ports", !self.port.iter().all(fixed)),
             ("SSH port", self.ssh_port.is_some_and(|port| record.ssh().map(|f| f.host) != Some(port))),
+            ("shares", !self.shares.are_met_by(&record.shares)),
             ("labels", !self.labels.iter().all(|label| label.matches(&record.labels))),
         ];
         checks.into_iter().filter(|(_, differs)| *differs).map(|(what, _)| what).collect()
@@ -108,6 +142,7 @@ impl SpecArgs {
             accel: self.accel.or(ctx.config.accel).unwrap_or_default(),
             ports: self.ports(),
             labels: self.labels.iter().map(|label| (label.key.clone(), label.value.clone())).collect(),
+            shares: shares::choose(&ctx.engine, &self.shares.wanted())?,
         })
     }
 

@@ -5,8 +5,10 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
+use crate::cli::commands::share::ShareSummary;
 use crate::lifecycle::observe::Observed;
 use crate::lifecycle::present::Present;
+use crate::lifecycle::shares;
 use crate::vm::name::VmName;
 use crate::vm::port::{Forward, Port, loopback};
 use crate::vm::spec::Guest;
@@ -34,6 +36,8 @@ pub struct Summary {
     pub ssh_port: Option<Port>,
     /// All forwarded ports.
     pub ports: Vec<PortSummary>,
+    /// The folders of this machine that it sees.
+    pub shares: Vec<ShareSummary>,
     /// Labels.
     pub labels: BTreeMap<String, String>,
     /// When it was created, RFC 3339.
@@ -62,6 +66,7 @@ impl Summary {
         let record = vm.entry.record.as_ref().ok();
         let hardware = record.and_then(|record| record.hardware);
         let forwards = record.map(|record| record.forwards.as_slice()).unwrap_or_default();
+        let kept = record.map(|record| record.shares.as_slice()).unwrap_or_default();
         let port = |f: &Forward| PortSummary { host: f.host, guest: f.guest, bind: f.bind };
         Self {
             name: vm.entry.name.clone(),
@@ -76,6 +81,10 @@ impl Summary {
             disk_gib: hardware.map(|hardware| hardware.disk.gib()),
             ssh_port: record.and_then(|record| record.ssh()).map(|forward| forward.host),
             ports: forwards.iter().map(port).collect(),
+            shares: shares::look(kept, vm.run.as_ref())
+                .iter()
+                .map(|(share, state)| ShareSummary::new(share, *state))
+                .collect(),
             labels: record.map(|record| record.labels.clone()).unwrap_or_default(),
             created: record.map(|record| record.created.clone()),
             outdated: record.and_then(|record| present.is_outdated(record)),
