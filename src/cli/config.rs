@@ -7,8 +7,9 @@ use serde::Deserialize;
 
 use crate::diagnostic::{Diagnostic, Kind};
 use crate::host::files::{self, FileError};
+use crate::vm::guest::Family;
 use crate::vm::size::{CpuCount, DiskSize, MemorySize};
-use crate::vm::spec::{AcceleratorChoice, Family, Hardware, UserName};
+use crate::vm::spec::{AcceleratorChoice, Hardware, UserName};
 
 /// The largest configuration file that is read, in bytes.
 const MAX_BYTES: u64 = 64 * 1024;

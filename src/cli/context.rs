@@ -16,7 +16,8 @@ use crate::registry::store::{Entry, Registry};
 use crate::ui::filter;
 use crate::ui::progress::{Meter, Progress};
 use crate::ui::terminal::Terminal;
-use crate::vm::spec::{Family, SpecError};
+use crate::vm::guest::Family;
+use crate::vm::spec::SpecError;
 
 /// The environment, configuration, VMs and terminal of one command.
 #[derive(Debug)]

@@ -19,9 +19,10 @@ use crate::ssh::connect::{Session, connect};
 use crate::ssh::error::ConnectError;
 use crate::ssh::host_key::HostKey;
 use crate::ssh::target::{Login, Target};
+use crate::vm::guest::{Adopted, Guest};
 use crate::vm::label::Labels;
 use crate::vm::name::VmName;
-use crate::vm::spec::{AcceleratorChoice, Adopted, Guest, UserName};
+use crate::vm::spec::{AcceleratorChoice, UserName};
 use crate::vm::state::State;
 
 /// How long a server may take for its first byte, and a login in all: somebody may have to touch a key for it.

@@ -11,10 +11,11 @@ use crate::registry::ports::{Machine, PortRequest};
 use crate::registry::record::{Record, SCHEMA};
 use crate::registry::store::Registry;
 use crate::ssh::keys;
+use crate::vm::guest::Guest;
 use crate::vm::label::Labels;
 use crate::vm::name::VmName;
 use crate::vm::share::Share;
-use crate::vm::spec::{AcceleratorChoice, Guest, Hardware, UserName};
+use crate::vm::spec::{AcceleratorChoice, Hardware, UserName};
 
 /// What a new VM should be.
 #[derive(Clone, Debug)]

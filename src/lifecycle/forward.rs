@@ -11,9 +11,9 @@ use crate::registry::record::Record;
 use crate::ssh::forward::local;
 use crate::ssh::forward::{self, Auto, Plan, Teller};
 use crate::vm::forwarding::{Goal, LocalForward, PortRange, ReverseForward};
+use crate::vm::guest::Guest;
 use crate::vm::name::VmName;
 use crate::vm::port::Port;
-use crate::vm::spec::Guest;
 
 /// What is to be forwarded.
 #[derive(Clone, Debug)]

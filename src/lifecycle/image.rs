@@ -12,8 +12,9 @@ use crate::lifecycle::event::{Event, Listener};
 use crate::lifecycle::recorded;
 use crate::registry::error::RegistryError;
 use crate::registry::record::Record;
+use crate::vm::guest::{Guest, Nixos};
 use crate::vm::name::VmName;
-use crate::vm::spec::{Guest, Nixos, UserName};
+use crate::vm::spec::UserName;
 
 /// What a VM needs to be started, none of which can be removed while this value lives.
 #[derive(Debug)]

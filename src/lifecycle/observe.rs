@@ -11,7 +11,7 @@ use crate::lifecycle::run::Run;
 use crate::lifecycle::{adopt, ready};
 use crate::qemu::qmp;
 use crate::registry::store::Entry;
-use crate::vm::spec::Guest;
+use crate::vm::guest::Guest;
 use crate::vm::state::{self, Answer, Facts, State};
 
 /// How long a look may take to find out whether a guest has become ready, and how long that guest may stay silent.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::guest::{debian, store};
 use crate::host::layout::Layout;
 use crate::registry::record::Record;
-use crate::vm::spec::Guest;
+use crate::vm::guest::Guest;
 
 /// What would be made now, as far as that is known without making it.
 #[derive(Debug)]

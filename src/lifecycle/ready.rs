@@ -19,8 +19,8 @@ use crate::registry::record::Record;
 use crate::ssh::connect::Session;
 use crate::ssh::target::{Login, Target};
 use crate::vm::endpoint::Endpoint;
+use crate::vm::guest::Guest;
 use crate::vm::name::VmName;
-use crate::vm::spec::Guest;
 use crate::vm::state::Answer;
 
 /// The pause between attempts. An attempt on a guest that is not there yet lasts longer than this by itself.

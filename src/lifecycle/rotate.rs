@@ -23,8 +23,8 @@ use crate::ssh::connect::{Session, connect};
 use crate::ssh::keys::{self, KeyPair};
 use crate::ssh::session::SessionError;
 use crate::ssh::target::{Login, Target};
+use crate::vm::guest::Guest;
 use crate::vm::name::VmName;
-use crate::vm::spec::Guest;
 
 /// How long the guest may take for one step; an emulated one is slow.
 const STEP: Duration = Duration::from_secs(60);

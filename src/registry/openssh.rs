@@ -7,8 +7,8 @@ use crate::diagnostic::{Diagnostic, Kind};
 use crate::host::files::{self, FileError};
 use crate::host::layout::{Identity, Layout, VmDir};
 use crate::registry::record::Record;
+use crate::vm::guest::Guest;
 use crate::vm::name::VmName;
-use crate::vm::spec::Guest;
 
 /// The largest file that is read, in bytes.
 const MAX_BYTES: u64 = 64 * 1024;

@@ -4,12 +4,13 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::vm::guest::Guest;
 use crate::vm::label::Labels;
 use crate::vm::name::VmName;
 use crate::vm::port::{Forward, Port};
 use crate::vm::share::Share;
 use crate::vm::size::{CpuCount, DiskSize, MemorySize};
-use crate::vm::spec::{AcceleratorChoice, Guest, Hardware, UserName};
+use crate::vm::spec::{AcceleratorChoice, Hardware, UserName};
 
 /// The schema that this version writes. A record with a higher one is shown but never changed.
 pub const SCHEMA: u32 = 1;

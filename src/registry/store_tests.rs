@@ -4,9 +4,10 @@ use super::*;
 use crate::host::data_dir;
 use crate::registry::ports::Machine;
 use crate::registry::record::SCHEMA;
+use crate::vm::guest::Guest;
 use crate::vm::port::{HostPort, loopback};
 use crate::vm::size::{CpuCount, DiskSize, MemorySize};
-use crate::vm::spec::{AcceleratorChoice, Guest, Hardware};
+use crate::vm::spec::{AcceleratorChoice, Hardware};
 
 fn registry() -> (tempfile::TempDir, Registry) {
     let dir = tempfile::tempdir().unwrap();

@@ -5,6 +5,7 @@ pub mod capacity;
 pub mod condition;
 pub mod endpoint;
 pub mod forwarding;
+pub mod guest;
 pub mod label;
 pub mod name;
 pub mod port;

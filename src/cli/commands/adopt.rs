@@ -17,9 +17,10 @@ use crate::ssh::host_key::HostKey;
 use crate::ssh::scan;
 use crate::ui::filter;
 use crate::vm::endpoint::Address;
+use crate::vm::guest::Adopted;
 use crate::vm::label::Label;
 use crate::vm::name::VmName;
-use crate::vm::spec::{Adopted, SpecError, UserName};
+use crate::vm::spec::{SpecError, UserName};
 
 /// Arguments of `adopt`.
 #[derive(Debug, clap::Args)]

@@ -11,8 +11,9 @@ use crate::guest::nixos::flake;
 use crate::guest::store;
 use crate::lifecycle::image;
 use crate::ui::table;
+use crate::vm::guest::{Family, Guest, Nixos};
 use crate::vm::name::VmName;
-use crate::vm::spec::{Family, Guest, Nixos, UserName};
+use crate::vm::spec::UserName;
 
 /// Arguments of `image`.
 #[derive(Debug, clap::Args)]

@@ -14,8 +14,9 @@ use crate::lifecycle::observe::Observed;
 use crate::lifecycle::present::Present;
 use crate::ssh::host_key::HostKey;
 use crate::ui::filter;
+use crate::vm::guest::Guest;
 use crate::vm::name::VmName;
-use crate::vm::spec::{AcceleratorChoice, Guest, UserName};
+use crate::vm::spec::{AcceleratorChoice, UserName};
 
 /// The largest key file that is read, in bytes.
 const MAX_KEY: u64 = 16 * 1024;

@@ -24,8 +24,8 @@ use crate::lifecycle::rebuild::{End, News, Rebuild, What};
 use crate::ssh::program::{Control, Sink};
 use crate::ssh::{signals, stdio};
 use crate::ui::terminal::Terminal;
+use crate::vm::guest::Guest;
 use crate::vm::name::VmName;
-use crate::vm::spec::Guest;
 
 /// How many parts of a log wait here for who reads them.
 const QUEUE: usize = 16;

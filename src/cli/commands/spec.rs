@@ -14,12 +14,13 @@ use crate::lifecycle::create::NewVm;
 use crate::lifecycle::shares::{self, Wanted};
 use crate::registry::ports::{DEFAULT_GUEST_PORTS, PortRequest};
 use crate::registry::record::Record;
+use crate::vm::guest::{Family, Guest, Nixos};
 use crate::vm::label::Label;
 use crate::vm::name::VmName;
 use crate::vm::port::{ForwardRequest, HostPort, Port};
 use crate::vm::share::Share;
 use crate::vm::size::{CpuCount, DiskSize, MemorySize};
-use crate::vm::spec::{AcceleratorChoice, Family, Guest, Hardware, Nixos, SpecError, UserName};
+use crate::vm::spec::{AcceleratorChoice, Hardware, SpecError, UserName};
 
 /// The folders of this machine that a new VM sees.
 #[derive(Clone, Debug, clap::Args)]

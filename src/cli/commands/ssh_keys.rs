@@ -17,8 +17,8 @@ use crate::lifecycle::rotate::{self, Rotated};
 use crate::registry::store::Entry;
 use crate::ssh::keys;
 use crate::ui::filter;
+use crate::vm::guest::Guest;
 use crate::vm::name::VmName;
-use crate::vm::spec::Guest;
 
 /// The largest key file that is read, in bytes.
 const MAX_KEY: u64 = 16 * 1024;

@@ -9,9 +9,9 @@ use crate::cli::commands::share::ShareSummary;
 use crate::lifecycle::observe::Observed;
 use crate::lifecycle::present::Present;
 use crate::lifecycle::shares;
+use crate::vm::guest::Guest;
 use crate::vm::name::VmName;
 use crate::vm::port::{Forward, Port, loopback};
-use crate::vm::spec::Guest;
 use crate::vm::state::State;
 
 /// A VM as `ls --json` shows it. Keys are only ever added. Those that a broken record does not tell are null.
