@@ -241,7 +241,9 @@ mod tests {
         });
         assert_eq!(kept, expected);
         let left_out = left_out.join(" ");
-        for key in ["apiKeyHelper", "env.ANTHROPIC_API_KEY", "env.MY_PIN", "permissions.allow", "sandbox", "hooks"] {
+        for key in
+            ["apiKeyHelper", "env.ANTHROPIC_API_KEY", "env.MY_PIN", "permissions.allow", "sandbox", "hooks"]
+        {
             assert!(left_out.contains(key), "{key}: {left_out}");
         }
         let asked = Asked { env: vec!["ANYTHING".to_owned()], hooks: false };

@@ -40,10 +40,7 @@ pub(super) const FILES: &[(&str, &str)] = &[
     ("rootfs/etc/systemd/system/ssh.service", include_str!("build/rootfs/etc/systemd/system/ssh.service")),
     ("rootfs/usr/local/bin/rebuild", include_str!("build/rootfs/usr/local/bin/rebuild")),
     // The same in every guest.
-    (
-        "rootfs/usr/local/bin/start-claude",
-        include_str!("../../../nixos/scripts/start-claude.sh"),
-    ),
+    ("rootfs/usr/local/bin/start-claude", include_str!("../../../nixos/scripts/start-claude.sh")),
     ("rootfs/usr/local/lib/ai-vm/autologin", include_str!("build/rootfs/usr/local/lib/ai-vm/autologin")),
     ("rootfs/usr/local/lib/ai-vm/identity", include_str!("build/rootfs/usr/local/lib/ai-vm/identity")),
     (
