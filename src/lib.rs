@@ -11,11 +11,13 @@
 //! - [`guest`]: what VMs boot.
 //! - [`lifecycle`]: the life of one VM.
 //! - [`transfer`]: files into VMs and out of them.
+//! - [`claude`]: Claude Code in VMs.
 //! - [`fleet`]: the same in many VMs.
 //! - [`doctor`]: whether this machine has what is needed.
 //! - [`ui`]: streams, tables, progress.
 //! - [`cli`]: the command line.
 
+pub mod claude;
 pub mod cli;
 pub mod diagnostic;
 pub mod doctor;

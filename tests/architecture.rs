@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 /// The rooms from the ground up. A room may import those before it.
-const ROOMS: [&str; 13] = [
+const ROOMS: [&str; 14] = [
     "diagnostic",
     "vm",
     "host",
@@ -15,6 +15,7 @@ const ROOMS: [&str; 13] = [
     "guest",
     "lifecycle",
     "transfer",
+    "claude",
     "fleet",
     "doctor",
     "ui",
@@ -22,8 +23,14 @@ const ROOMS: [&str; 13] = [
 ];
 
 /// Rooms that lie side by side: neither imports the other.
-const APART: [(&str, &str); 5] =
-    [("qemu", "ssh"), ("lifecycle", "ui"), ("transfer", "ui"), ("fleet", "ui"), ("doctor", "ui")];
+const APART: [(&str, &str); 6] = [
+    ("qemu", "ssh"),
+    ("lifecycle", "ui"),
+    ("transfer", "ui"),
+    ("claude", "ui"),
+    ("fleet", "ui"),
+    ("doctor", "ui"),
+];
 
 /// Texts that only one place may hold.
 const POWERS: [(&str, &[&str]); 5] = [
