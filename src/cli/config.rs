@@ -8,6 +8,7 @@ use serde::Deserialize;
 use crate::diagnostic::{Diagnostic, Kind};
 use crate::host::files::{self, FileError};
 use crate::vm::guest::Family;
+use crate::vm::login_mode::LoginMode;
 use crate::vm::size::{CpuCount, DiskSize, MemorySize};
 use crate::vm::spec::{AcceleratorChoice, Hardware, UserName};
 
@@ -36,6 +37,9 @@ pub struct Config {
     /// Login name in a new VM.
     #[serde(default, deserialize_with = "as_typed")]
     pub user: Option<UserName>,
+    /// How Claude Code in a new VM is logged in.
+    #[serde(default, deserialize_with = "as_typed")]
+    pub claude: Option<LoginMode>,
     /// How processors are run.
     #[serde(default, deserialize_with = "as_typed")]
     pub accel: Option<AcceleratorChoice>,
@@ -95,7 +99,7 @@ impl Diagnostic for ConfigError {
             Self::File(error) => error.hints(),
             Self::Content { .. } => {
                 vec![
-                    "known keys: `ram`, `cpu`, `storage`, `guest`, `flake`, `user`, `accel`, `mirror`"
+                    "known keys: `ram`, `cpu`, `storage`, `guest`, `flake`, `user`, `claude`, `accel`, `mirror`"
                         .to_owned(),
                 ]
             }

@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::cli::commands::{
-    adopt, complete, config, cp, create, doctor, exec, forward, image, info, logs, ls, port, proxy, rebuild,
-    restart, rm, share, shell, ssh_config, ssh_keys, start, stop, up, wait,
+    adopt, complete, config, cp, create, creds, doctor, exec, forward, image, info, logs, ls, port, proxy,
+    rebuild, restart, rm, share, shell, ssh_config, ssh_keys, start, stop, up, wait,
 };
 
 /// A fleet of named virtual machines on this workstation, so that coding agents can work at full permission
@@ -62,6 +62,8 @@ pub enum Command {
     Port(port::Args),
     /// List, add and remove folders of this machine that VMs see
     Share(share::Args),
+    /// Show, give, fetch and remove the logins of Claude Code in VMs
+    Creds(creds::Args),
     /// Let ssh, scp, sftp, rsync, git and editors reach VMs as NAME.ai-vm
     SshConfig(ssh_config::Args),
     /// Show the keys of VMs, or give them new ones

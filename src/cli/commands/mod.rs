@@ -6,6 +6,8 @@ pub mod config;
 pub mod cp;
 mod cp_many;
 pub mod create;
+pub mod creds;
+mod creds_status;
 pub mod doctor;
 pub mod exec;
 mod exec_many;
@@ -45,6 +47,7 @@ pub fn run(command: Command, terminal: Terminal) -> Result<u8, Failure> {
     match command {
         Command::Adopt(args) => adopt::run(&ctx, args),
         Command::Create(args) => create::run(&ctx, args),
+        Command::Creds(args) => creds::run(&ctx, args),
         Command::Up(args) => up::run(&ctx, &args),
         Command::Start(args) => start::run(&ctx, &args),
         Command::Stop(args) => stop::run(&ctx, &args),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::cli::commands::creds::{Ending, pass_on};
 use crate::cli::commands::start::{SystemArgs, until_ready};
 use crate::cli::context::Context;
 use crate::cli::each::{EachArgs, each};
@@ -9,7 +10,6 @@ use crate::cli::failure::Failure;
 use crate::cli::targets::Targets;
 use crate::cli::values::duration;
 use crate::lifecycle::start::How;
-use crate::lifecycle::stop::stop;
 
 /// Arguments of `restart`.
 #[derive(Debug, clap::Args)]
@@ -36,8 +36,14 @@ pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
     let names = args.targets.named_own(ctx, "restart")?;
     let (time, force, timeout) = (args.time, args.force, args.timeout);
     let how = How { base: args.system.base, ..How::default() };
-    each(ctx, "restart", args.many, names, |vm| async move {
-        stop(&vm.engine, &vm.name, time, force, &vm.listener).await?;
-        until_ready(vm, timeout, how).await
-    })
+    let ending = Ending::of(&names);
+    let code = each(ctx, "restart", args.many, names, |vm| {
+        let ending = ending.clone();
+        async move {
+            ending.stop(&vm, time, force).await?;
+            until_ready(vm, timeout, how).await
+        }
+    })?;
+    pass_on(ctx, &ending)?;
+    Ok(code)
 }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::claude::login::deliver::{IN_PASSING, Logins};
 use crate::cli::context::Context;
 use crate::cli::each::{EachArgs, Job, each};
 use crate::cli::failure::Failure;
@@ -60,6 +61,8 @@ pub async fn until_ready(vm: Job, timeout: Duration, how: How) -> Result<String,
     let record = vm.engine.registry.get(&vm.name)?;
     start::launch_vm(&vm.engine, &vm.name, how, &vm.listener).await?;
     reach::wait(&vm.engine, &vm.name, Patience::of(timeout), &vm.listener).await?;
+    let logins = Logins { engine: &vm.engine, name: &vm.name, route: IN_PASSING, listener: &vm.listener };
+    logins.at_start().await;
     let port = vm.engine.registry.get(&vm.name).unwrap_or(record).ssh().map(|forward| forward.host);
     let port = port.map(|port| port.to_string()).unwrap_or_default();
     Ok(format!("ready in {:.1} s, SSH on port {port}", begun.elapsed().as_secs_f64()))
