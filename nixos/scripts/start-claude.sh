@@ -72,7 +72,7 @@ can_ask() {
 
 if ! can_ask "$@" && ! has_login; then
   say "there is no login for Claude here"
-  say "from the host:  ai-vm creds set ${HOSTNAME:-NAME}"
+  say "from the host:  ai-vm creds set ${HOSTNAME:-NAME} --token - < TOKEN, with one of \`claude setup-token\`"
   say "or in the VM:   ai-vm exec ${HOSTNAME:-NAME} -- start-claude, then /login"
   exit "$NO_LOGIN"
 fi

@@ -111,22 +111,24 @@ pub struct Source {
 }
 
 impl Source {
-    /// Looks where it is: a directory that was named, else `.claude` in the home, which may be a link within it.
-    pub fn new(named: Option<&Path>, home: Option<&Path>) -> Result<Self, ConfigError> {
+    /// Looks where it is. `.claude` in the home may be a link within the home; another directory was named on purpose.
+    pub fn new(dir: Option<&Path>, home: Option<&Path>) -> Result<Self, ConfigError> {
+        let dir = dir.ok_or(ConfigError::NoHome)?.to_owned();
+        let is_named = home.is_none_or(|home| home.join(".claude") != dir);
         let home = home.map(|home| home.canonicalize().unwrap_or_else(|_| home.to_owned()));
-        let dir = match (named, &home) {
-            (Some(named), _) => named.to_owned(),
-            (None, Some(home)) => home.join(".claude"),
-            (None, None) => return Err(ConfigError::NoHome),
-        };
-        let real = dir.canonicalize().ok();
         let home = home.unwrap_or_else(|| dir.clone());
+        let real = dir.canonicalize().ok();
         match &real {
-            Some(real) if named.is_none() && !real.starts_with(&home) && !real.starts_with(STORE) => {
+            Some(real) if !is_named && !real.starts_with(&home) && !real.starts_with(STORE) => {
                 Err(ConfigError::Elsewhere { path: dir, real: real.clone() })
             }
             _ => Ok(Self { dir, real, home }),
         }
+    }
+
+    /// Tells whether there is any.
+    pub const fn is_there(&self) -> bool {
+        self.real.is_some()
     }
 
     /// Looks at everything. `guest` is the home directory in the guest.
