@@ -58,12 +58,18 @@ pub struct Copies {
 impl Copies {
     pub fn new() -> Self {
         let it = Self { fleet: Fleet::apart() };
-        it.fleet.home.ok(&["creds", "set", "--all", "--mode", "copy", "--json"]);
+        // They run, and there is nothing to be given to them yet.
+        let ran = it.creds(&["set", "--all", "--mode", "copy"]);
+        assert!(ran.code == 3 && ran.err.contains("`a` has the mode `copy` from now on, but"), "{}", ran.err);
         it
     }
 
     pub fn logged_in() -> Self {
-        let it = Self { fleet: Fleet::apart() };
+        Self::of(Fleet::apart())
+    }
+
+    pub fn of(fleet: Fleet) -> Self {
+        let it = Self { fleet };
         it.write_host(&login(1, in_seconds(HOURS)));
         it.fleet.home.ok(&["creds", "set", "--all", "--mode", "copy"]);
         it

@@ -10,6 +10,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use crate::creds::{Copies, HOURS, account, in_seconds, login};
+use crate::fleet::Fleet;
 
 /// Asks `a` in both ways, and proves that all is as it was but for what is said.
 fn refused(it: &Copies, about: &str, said: &str) {
@@ -124,11 +125,10 @@ fn a_link_in_the_place_of_a_token_is_replaced_and_not_followed() {
 
 /// Replaces a program in `a` by a script.
 fn plays(it: &Copies, program: &str, body: &str) {
-    let home = it.home().dir().join("a");
-    fs::create_dir_all(home.join("bin")).unwrap();
-    fs::write(home.join(".profile"), format!("PATH='{}':$PATH\n", home.join("bin").display())).unwrap();
-    fs::write(home.join("bin").join(program), format!("#!/bin/sh\n{body}\n")).unwrap();
-    fs::set_permissions(home.join("bin").join(program), PermissionsExt::from_mode(0o755)).unwrap();
+    let bin = it.home().dir().join("a/bin");
+    fs::create_dir(&bin).unwrap();
+    fs::write(bin.join(program), format!("#!/bin/sh\n{body}\n")).unwrap();
+    fs::set_permissions(bin.join(program), PermissionsExt::from_mode(0o755)).unwrap();
 }
 
 fn stops_playing(it: &Copies) {
@@ -137,11 +137,14 @@ fn stops_playing(it: &Copies) {
 
 #[test]
 fn programs_that_lie() {
-    let it = Copies::logged_in();
-    // Each login is a new one, so that what was played before is not what is played now.
-    let no_mux = |verb: &str| it.home().run(&["creds", verb, "a", "--timeout", "5"]);
+    let fleet = Fleet::apart();
+    // From its first login on, so that a shell that waits on a kept connection finds them too.
+    let home = fleet.home.dir().join("a");
+    fs::write(home.join(".profile"), format!("PATH='{}':$PATH\n", home.join("bin").display())).unwrap();
+    let it = Copies::of(fleet);
     for (program, body, said) in [
-        ("base64", "exec yes CANARYCANARYCANARY", "does not come to an end"),
+        ("sh", "exec yes CANARYCANARYCANARY", "does not come to an end"),
+        ("base64", "exec yes CANARYCANARYCANARY >&2", "did not answer within 5 s"),
         ("base64", "printf 'e30=\\nlogin none\\n'", "gave an answer about its login that is none"),
         ("base64", "printf '\\033[2J\\007'", "gave an answer about its login that is none"),
         ("head", "exec sleep 1000", "did not answer within 5 s"),
@@ -150,7 +153,7 @@ fn programs_that_lie() {
         plays(&it, program, body);
         for verb in ["pull", "push"] {
             let begun = Instant::now();
-            let ran = no_mux(verb);
+            let ran = it.creds(&[verb, "a", "--timeout", "5"]);
             assert!(ran.code != 0 && ran.err.contains(said), "{program}: {verb}: {}", ran.err);
             assert!(!ran.err.contains('\u{1b}') && !ran.err.contains("CANARY"), "{}", ran.err);
             assert!(begun.elapsed().as_secs() < 20, "{program}: {verb}");
