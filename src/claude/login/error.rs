@@ -11,6 +11,7 @@ use crate::host::files::FileError;
 use crate::host::lock::LockError;
 use crate::lifecycle::error::LifecycleError;
 use crate::registry::error::RegistryError;
+use crate::vm::login_mode::LoginMode;
 use crate::vm::name::VmName;
 
 /// Why the login that is in a VM is not taken, nor overwritten.
@@ -116,6 +117,17 @@ pub enum LoginError {
         /// The VM.
         name: VmName,
     },
+    /// Its mode was changed, and it runs.
+    #[error("`{name}` has the mode `{mode}` from now on, but it has not got its login")]
+    NotGiven {
+        /// The VM.
+        name: VmName,
+        /// The mode.
+        mode: LoginMode,
+        /// Why not.
+        #[source]
+        error: Box<LoginError>,
+    },
     /// Its mode is `none`.
     #[error("`{name}` is given no login by ai-vm")]
     NoMode {
@@ -163,6 +175,7 @@ impl Diagnostic for LoginError {
             Self::Refused { reason: Refusal::OtherAccount { .. }, .. } => Kind::Conflict,
             Self::NoToken { .. } => Kind::NotFound,
             Self::NoLogin(problem) => problem.kind(),
+            Self::NotGiven { error, .. } => error.kind(),
             Self::NoMode { .. } => Kind::Usage,
             Self::Token(error) => error.kind(),
             Self::Registry(error) => error.kind(),
@@ -188,6 +201,7 @@ impl Diagnostic for LoginError {
                     .to_owned(),
             ],
             Self::NoLogin(problem) => problem.hints(),
+            Self::NotGiven { error, .. } => error.hints(),
             Self::Ended { .. } => vec!["log in again on this machine: `claude`, then `/login`".to_owned()],
             Self::HostNotChanged { .. } => vec!["`ai-vm creds status` shows who has what".to_owned()],
             Self::NoToken { name } => vec![

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Subcommand;
 
 use crate::claude::login::deliver::{self, Fetched, IN_PASSING, Logins};
+use crate::claude::login::error::LoginError;
 use crate::claude::login::exchange::{self, Pulled, Pushed};
 use crate::claude::login::store::Store;
 use crate::claude::login::token::Source;
@@ -110,13 +111,16 @@ struct Asked {
     /// How long each request to a VM may take: 90, 5m
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
     timeout: Duration,
+    /// Use a connection of its own instead of one that is kept between commands
+    #[arg(long)]
+    no_mux: bool,
     #[command(flatten)]
     many: EachArgs,
 }
 
 impl Asked {
     const fn route(&self) -> Route {
-        Route { limit: self.timeout, shared: true }
+        Route { limit: self.timeout, shared: !self.no_mux }
     }
 }
 
@@ -169,7 +173,7 @@ const fn logins(vm: &Job, route: Route) -> Logins<'_> {
     Logins { engine: &vm.engine, name: &vm.name, route, listener: &vm.listener }
 }
 
-async fn push(vm: &Job, route: Route) -> Result<String, Box<dyn Diagnostic>> {
+async fn push(vm: &Job, route: Route) -> Result<String, LoginError> {
     Ok(match logins(vm, route).push().await? {
         Pushed::Given => "has got its login",
         Pushed::Had => "has its login already",
@@ -234,7 +238,12 @@ fn set(
             if !deliver::is_up(&vm.engine, &vm.name) {
                 return Ok(format!("mode {mode}, from its next start on"));
             }
-            Ok(format!("mode {mode}, {}", push(&vm, route).await?))
+            match push(&vm, route).await {
+                Ok(words) => Ok(format!("mode {mode}, {words}")),
+                Err(error) => {
+                    Err(LoginError::NotGiven { name: vm.name.clone(), mode, error: Box::new(error) }.into())
+                }
+            }
         }
     })
 }
