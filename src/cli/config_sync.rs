@@ -120,8 +120,9 @@ impl ConfigSync {
         };
         let limit = route.limit.saturating_add(BY_THE_WAY);
         let failed = match timeout(limit, sending).await {
+            Ok(Ok(_)) => return,
             // Whoever wants to reach it next says that it cannot be.
-            Ok(Ok(_) | Err(ConfigError::Transfer(TransferError::Reach(_)))) => return,
+            Ok(Err(ConfigError::Transfer(error))) if matches!(*error, TransferError::Reach(_)) => return,
             Ok(Err(error)) => with_causes(&error),
             Err(_) => format!("it took longer than {} s", limit.as_secs()),
         };

@@ -21,7 +21,13 @@ pub enum ConfigError {
     },
     /// The guest did not take it.
     #[error(transparent)]
-    Transfer(#[from] TransferError),
+    Transfer(Box<TransferError>),
+}
+
+impl From<TransferError> for ConfigError {
+    fn from(error: TransferError) -> Self {
+        Self::Transfer(Box::new(error))
+    }
 }
 
 impl Diagnostic for ConfigError {

@@ -64,11 +64,14 @@ struct Row {
     left_out: Vec<String>,
 }
 
+/// What is done, or would be, by VM.
+type Plans = BTreeMap<VmName, (Done, Arc<View>)>;
+
 /// Sends to the VMs that are named, all at the same time.
 pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
     let names = args.targets.named_own(ctx, "sync")?;
     let sync = ConfigSync::new(ctx, args.history, args.plugins)?;
-    let plans: Arc<Mutex<BTreeMap<VmName, (Done, Arc<View>)>>> = Arc::default();
+    let plans: Arc<Mutex<Plans>> = Arc::default();
     let all = ctx.block_on(async {
         // When it is told to end, the guests clean up.
         let wanted = Wanted::until_signal(Vec::new()).map_err(RuntimeError)?;
@@ -96,7 +99,7 @@ pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
     }
 }
 
-fn show(ctx: &Context, args: &Args, plans: BTreeMap<VmName, (Done, Arc<View>)>) -> Result<(), Failure> {
+fn show(ctx: &Context, args: &Args, plans: Plans) -> Result<(), Failure> {
     let row = |(name, (done, view)): (VmName, (Done, Arc<View>))| Row {
         name,
         send: done.sent.iter().map(ToString::to_string).collect(),
