@@ -47,7 +47,7 @@ pub enum Refusal {
 pub enum LoginError {
     /// The VM was not reached.
     #[error(transparent)]
-    NotReached(#[from] LifecycleError),
+    NotReached(Box<LifecycleError>),
     /// It was reached, and did not answer in time.
     #[error("`{name}` did not answer within {seconds} s when it was asked for its login")]
     NoAnswer {
@@ -160,6 +160,12 @@ pub enum LoginError {
     /// See there.
     #[error(transparent)]
     Lock(#[from] LockError),
+}
+
+impl From<LifecycleError> for LoginError {
+    fn from(error: LifecycleError) -> Self {
+        Self::NotReached(Box::new(error))
+    }
 }
 
 fn after_colon(said: &str) -> String {

@@ -123,7 +123,8 @@ impl Guest<'_> {
             }
             _ => "the script there failed",
         };
-        Err(LoginError::Unable { name: self.name.clone(), what, said: ran.said.clone() })
+        let said = if ran.said.is_empty() { format!("exit code {}", ran.code) } else { ran.said.clone() };
+        Err(LoginError::Unable { name: self.name.clone(), what, said })
     }
 
     fn understand(&self, answer: &[u8]) -> Result<Seen, LoginError> {

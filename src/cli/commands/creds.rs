@@ -334,7 +334,7 @@ pub fn pass_on(ctx: &Context, ending: &Ending) -> Result<(), Failure> {
         match pushed {
             Ok(Pushed::Had) => {}
             Ok(Pushed::Given | Pushed::Newer) => {
-                ctx.terminal.status(&format!("{name}: has got the newest login"))
+                ctx.terminal.status(&format!("{name}: has got the newest login"));
             }
             Err(error) => ctx.terminal.warn(&format!("{name}: has not got the newest login: {error}")),
         }
