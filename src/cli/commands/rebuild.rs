@@ -157,7 +157,9 @@ async fn one(
         match news {
             News::Begun => {}
             News::Joined if what == What::Begin => note("one was under way already"),
-            News::Joined => note("one is under way already; this is what it has said"),
+            News::Joined => {
+                note("one is under way already and shown here; what was changed since is for the next one");
+            }
             News::Lost => note("the connection is lost; trying to have one again"),
             News::Back => note("connected again"),
         }

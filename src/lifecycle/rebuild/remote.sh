@@ -63,10 +63,21 @@ case $what in
     exec 9>>"$runs/lock" || exit 82
     flock -w 60 9 || exit 82
     if [ ! -e "$runs/$run/begun" ]; then
+      last=$(cat "$runs/last" 2>/dev/null)
       if ! is_under_way; then
         start
-      elif ! is_last; then
-        run=$(cat "$runs/last") || exit 83
+      elif [ -e "$runs/${last:-none}/exit" ]; then
+        # It has just ended, and what it did not see yet is not to be left out.
+        round=0
+        while is_under_way; do
+          round=$((round + 1))
+          [ "$round" -lt 100 ] || exit 83
+          sleep 0.2
+        done
+        start
+      elif [ "$last" != "$run" ]; then
+        [ -n "$last" ] || exit 83
+        run=$last
         tell "joined $run"
       fi
     fi
