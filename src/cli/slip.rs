@@ -17,8 +17,8 @@ pub fn find(typed: &[OsString], error: ErrorKind) -> Option<UsageError> {
     if typed.iter().any(|word| word == "--") {
         return None;
     }
-    // The options of a verb are there only when they have been asked for.
     let mut cli = Cli::command();
+    // A verb has its options only then.
     cli.build();
     let words = Words::of(cli.find_subcommand(verb)?, typed)?;
     let names = usize::from(!words.selected);

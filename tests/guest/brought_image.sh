@@ -49,7 +49,7 @@ mirror=$(apt-get indextargets --format '$(ORIGIN) $(CODENAME) $(REPO_URI)' 2>/de
 mode=(mmdebstrap --mode=unshare)
 # Root's mounts end with the build, however it ends.
 ((EUID != 0)) || mode=(unshare --mount mmdebstrap --mode=root)
-packages=linux-image-cloud-amd64,initramfs-tools,grub-pc-bin,systemd-sysv,udev,dbus,netplan.io,systemd-resolved
+packages=linux-image-amd64,initramfs-tools,grub-pc-bin,systemd-sysv,udev,dbus,netplan.io,systemd-resolved
 packages=$packages,openssh-server,sudo,cloud-init,cloud-guest-utils,e2fsprogs,iproute2
 # shellcheck disable=SC2016 # $1 is the tree, for the hook's own shell
 "${mode[@]}" --quiet --variant=apt --format=null --include="$packages" \
