@@ -20,10 +20,27 @@ pub fn starts_without_a_question(home: &Home) {
     let ran = exec(home, &["start-claude", "--version"]);
     assert!(ran.code == 0 && ran.out.contains("Claude Code"), "{} {}", ran.out, ran.err);
 
-    // Without a login, and nobody there to log in.
-    let ran = exec(home, &["start-claude", "-p", "hello"]);
-    assert_eq!((ran.code, ran.out.as_str()), (77, ""), "{}", ran.err);
-    assert!(ran.err.contains("there is no login for Claude here") && ran.err.contains("ai-vm creds set web"));
+    // Without a login, and nobody there to log in; also for root, who becomes the VM's user.
+    for user in ["dev", "root"] {
+        let ran = home.run(&["exec", "-u", user, VM, "--", "start-claude", "-p", "hello"]);
+        assert_eq!((ran.code, ran.out.as_str()), (77, ""), "{user}: {}", ran.err);
+        assert!(
+            ran.err.contains("there is no login for Claude here") && ran.err.contains("ai-vm creds set web")
+        );
+    }
+    let ran = home.run(&[
+        "exec",
+        "-u",
+        "root",
+        "-e",
+        "ANTHROPIC_API_KEY=sk-ant-api03-nobody",
+        VM,
+        "--",
+        "start-claude",
+        "mcp",
+        "list",
+    ]);
+    assert!(ran.code == 0 && !ran.err.contains("root"), "{} {}", ran.out, ran.err);
 
     // In a folder that was never seen before, with settings of this machine that would ask.
     let here = home.dir().join(".claude");
@@ -34,19 +51,16 @@ pub fn starts_without_a_question(home: &Home) {
     let login = home.dir().join("login");
     fs::write(&login, LOGIN).unwrap();
     home.ok(&["cp", login.to_str().unwrap(), &format!("{VM}:.claude/.credentials.json")]);
-    // As root too, who becomes the VM's user.
-    for user in [&["-C", "/home/dev/work"][..], &["-C", "/home/dev/work", "-u", "root"]] {
-        let mut pty = Pty::run(&home.command(&[&["exec"], user, &[VM, "--", "start-claude"]].concat()));
-        let screen = pty.wait(|seen| plain(seen).contains(READY), READY);
-        for question in QUESTIONS {
-            assert!(!plain(&screen).contains(question), "it asked `{question}`: {}", *screen);
-        }
-        drop(screen);
-        // Twice ends it.
-        pty.type_keys("\u{3}");
-        pty.type_keys("\u{3}");
-        let _ = pty.exit_code();
+    let mut pty = Pty::run(&home.command(&["exec", "-C", "/home/dev/work", VM, "--", "start-claude"]));
+    let screen = pty.wait(|seen| plain(seen).contains(READY), READY);
+    for question in QUESTIONS {
+        assert!(!plain(&screen).contains(question), "it asked `{question}`: {}", *screen);
     }
+    drop(screen);
+    // Twice ends it.
+    pty.type_keys("\u{3}");
+    pty.type_keys("\u{3}");
+    let _ = pty.exit_code();
     let settings = sh(home, "cat ~/.claude/settings.json");
     assert!(settings.contains("opus") && !settings.contains("disable\""), "{settings}");
     let state = sh(
