@@ -223,6 +223,9 @@ impl Look<'_> {
         let allowed = if let Ok(below) = real.strip_prefix(self.real) {
             let top = below.components().next().map(|top| top.as_os_str().to_string_lossy());
             top.is_some_and(|top| self.what.tops().contains(&&*top))
+        } else if self.real.starts_with(&real) {
+            // A whole home, or what else it lies in.
+            false
         } else if real.starts_with(&self.source.home) {
             let secret =
                 |above: &Path| SECRETS.iter().any(|secret| *secret != ".claude" && above.ends_with(secret));
