@@ -286,6 +286,11 @@ fn another_account_on_this_machine_is_a_conflict_until_somebody_decides() {
     for part in ["other@example.org", "me@example.org", "creds wipe --store"] {
         assert!(ran.err.contains(part), "{}", ran.err);
     }
+    let ran = it.creds(&["status"]);
+    assert!(
+        ran.code == 0 && ran.err.contains("creds wipe --store") && ran.out.contains("conflict"),
+        "{ran:?}"
+    );
     it.creds(&["wipe", "--store"]);
     let ran = it.creds(&["push", "a"]);
     assert_eq!((ran.code, it.has("a")), (0, Some(9)), "{}", ran.err);
