@@ -64,6 +64,7 @@ impl Exchange<'_> {
             if seen.token.is_some() {
                 // It would be used in place of the login.
                 peer.wipe(false).await?;
+                self.store.crossed(self.name, Way::Wiped, "token", "done")?;
             }
             let pulled = self.take(&seen)?;
             let held = self.newest(from_host)?;

@@ -33,7 +33,10 @@ case $verb in
     if [ "$(kind "$login")" = file ]; then
       [ -r "$login" ] || exit 85
       # One byte more than a login may have tells that it has more.
-      printf 'content %s\n' "$(head -c 65537 <"$login" | line)"
+      content=$(head -c 65537 <"$login" | line)
+      # Not to be taken for a file without a login.
+      [ -n "$content" ] || [ ! -s "$login" ] || exit 85
+      printf 'content %s\n' "$content"
     fi
     if [ -f "$state" ]; then
       # It is flat, and everything else in there is nobody's business.

@@ -130,6 +130,11 @@ fn warnings(status: &Status) -> Vec<String> {
                 .to_owned(),
         );
     }
+    if let Some(problem) = status.host.problem.as_ref().filter(|_| status.host.standing == Standing::Conflict)
+    {
+        let go_on = "to go on with this machine's login: `ai-vm creds wipe --store`";
+        warnings.push(format!("this machine's login: {problem}; {go_on}"));
+    }
     for vm in &status.vms {
         if let Some(problem) = &vm.login.problem {
             warnings.push(format!("{}: {problem}", vm.name));
