@@ -40,12 +40,35 @@ pub struct Config {
     /// How Claude Code in a new VM is logged in.
     #[serde(default, deserialize_with = "as_typed")]
     pub claude: Option<LoginMode>,
+    /// What of this machine's Claude Code configuration VMs get.
+    #[serde(default)]
+    pub sync: Sync,
     /// How processors are run.
     #[serde(default, deserialize_with = "as_typed")]
     pub accel: Option<AcceleratorChoice>,
     /// The Debian mirror that images are made from.
     #[serde(default)]
     pub mirror: Option<String>,
+}
+
+/// What of this machine's Claude Code configuration VMs get, and when.
+#[derive(Clone, Debug, Deserialize, serde::Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Sync {
+    /// Whether it is sent when a VM starts, and before `start-claude`, without being asked for.
+    pub auto: bool,
+    /// Whether plugins are.
+    pub plugins: bool,
+    /// Whether hooks are that need nothing of this machine.
+    pub hooks: bool,
+    /// Variables of the settings' `env` that are, whatever they hold.
+    pub env: Vec<String>,
+}
+
+impl Default for Sync {
+    fn default() -> Self {
+        Self { auto: true, plugins: false, hooks: false, env: Vec::new() }
+    }
 }
 
 /// Reads a value with the parser of the command line, from a string or a whole number.
@@ -99,7 +122,7 @@ impl Diagnostic for ConfigError {
             Self::File(error) => error.hints(),
             Self::Content { .. } => {
                 vec![
-                    "known keys: `ram`, `cpu`, `storage`, `guest`, `flake`, `user`, `claude`, `accel`, `mirror`"
+                    "known keys: `ram`, `cpu`, `storage`, `guest`, `flake`, `user`, `claude`, `accel`, `mirror`, `[sync]`"
                         .to_owned(),
                 ]
             }

@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 
 use crate::cli::commands::{
     adopt, complete, config, cp, create, creds, doctor, exec, forward, image, info, logs, ls, port, proxy,
-    rebuild, restart, rm, share, shell, ssh_config, ssh_keys, start, stop, up, wait,
+    rebuild, restart, rm, share, shell, ssh_config, ssh_keys, start, stop, sync, up, wait,
 };
 
 /// A fleet of named virtual machines on this workstation, so that coding agents can work at full permission
@@ -64,6 +64,8 @@ pub enum Command {
     Share(share::Args),
     /// Show, give, fetch and remove the logins of Claude Code in VMs
     Creds(creds::Args),
+    /// Send this machine's Claude Code configuration to VMs: settings, skills, commands, agents; nothing secret
+    Sync(sync::Args),
     /// Let ssh, scp, sftp, rsync, git and editors reach VMs as NAME.ai-vm
     SshConfig(ssh_config::Args),
     /// Show the keys of VMs, or give them new ones

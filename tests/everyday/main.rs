@@ -50,6 +50,7 @@ mod rebuild;
 mod shares;
 mod ssh_keys;
 mod streams;
+mod sync;
 mod terminal;
 mod trouble;
 mod wait;

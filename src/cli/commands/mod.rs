@@ -30,6 +30,7 @@ pub mod ssh_keys;
 pub mod start;
 pub mod stop;
 mod summary;
+pub mod sync;
 pub mod up;
 pub mod wait;
 
@@ -59,6 +60,7 @@ pub fn run(command: Command, terminal: Terminal) -> Result<u8, Failure> {
         Command::Exec(args) => exec::run(&ctx, args),
         Command::Forward(args) => forward::run(&ctx, args),
         Command::CompletePlace(args) => complete::run(&ctx, &args),
+        Command::Sync(args) => sync::run(&ctx, &args),
         Command::Cp(args) => cp::run(&ctx, &args),
         Command::Shell(args) => shell::run(&ctx, args),
         Command::Logs(args) => logs::run(&ctx, &args),

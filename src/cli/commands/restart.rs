@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::cli::commands::creds::{Ending, pass_on};
 use crate::cli::commands::start::{SystemArgs, until_ready};
+use crate::cli::config_sync::ConfigSync;
 use crate::cli::context::Context;
 use crate::cli::each::{EachArgs, each};
 use crate::cli::failure::Failure;
@@ -36,12 +37,12 @@ pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
     let names = args.targets.named_own(ctx, "restart")?;
     let (time, force, timeout) = (args.time, args.force, args.timeout);
     let how = How { base: args.system.base, ..How::default() };
-    let ending = Ending::of(&names);
+    let (ending, config) = (Ending::of(&names), ConfigSync::automatic(ctx));
     let code = each(ctx, "restart", args.many, names, |vm| {
-        let ending = ending.clone();
+        let (ending, config) = (ending.clone(), config.clone());
         async move {
             ending.stop(&vm, time, force).await?;
-            until_ready(vm, timeout, how).await
+            until_ready(vm, timeout, how, config).await
         }
     })?;
     pass_on(ctx, &ending)?;

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::claude::login::deliver::{IN_PASSING, Logins};
 use crate::claude::login::error::LoginError;
+use crate::cli::config_sync::ConfigSync;
 use crate::cli::context::Context;
 use crate::cli::each::{EachArgs, Job, each};
 use crate::cli::failure::Failure;
@@ -55,7 +56,8 @@ pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
             Ok("started".to_owned())
         });
     }
-    each(ctx, "start", args.many, names, |vm| until_ready(vm, timeout, how))
+    let config = ConfigSync::automatic(ctx);
+    each(ctx, "start", args.many, names, |vm| until_ready(vm, timeout, how, config.clone()))
 }
 
 const fn logins(vm: &Job) -> Logins<'_> {
@@ -68,7 +70,12 @@ fn may_begin(vm: &Job, how: How) -> Result<(), LoginError> {
 }
 
 /// Starts one VM, waits until it is ready, and says how to reach it.
-pub async fn until_ready(vm: Job, timeout: Duration, how: How) -> Result<String, Box<dyn Diagnostic>> {
+pub async fn until_ready(
+    vm: Job,
+    timeout: Duration,
+    how: How,
+    config: Option<ConfigSync>,
+) -> Result<String, Box<dyn Diagnostic>> {
     let begun = Instant::now();
     let record = vm.engine.registry.get(&vm.name)?;
     may_begin(&vm, how)?;
@@ -82,6 +89,9 @@ pub async fn until_ready(vm: Job, timeout: Duration, how: How) -> Result<String,
         )));
     }
     logins(&vm).at_start().await;
+    if let Some(config) = config {
+        config.at_start(&vm).await;
+    }
     let port = vm.engine.registry.get(&vm.name).unwrap_or(record).ssh().map(|forward| forward.host);
     let port = port.map(|port| port.to_string()).unwrap_or_default();
     Ok(format!("ready in {:.1} s, SSH on port {port}", begun.elapsed().as_secs_f64()))
