@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 /// The rooms from the ground up. A room may import those before it.
-const ROOMS: [&str; 13] = [
+const ROOMS: [&str; 15] = [
     "diagnostic",
     "vm",
     "host",
@@ -15,6 +15,8 @@ const ROOMS: [&str; 13] = [
     "guest",
     "lifecycle",
     "transfer",
+    "git",
+    "project",
     "fleet",
     "doctor",
     "ui",
@@ -22,8 +24,8 @@ const ROOMS: [&str; 13] = [
 ];
 
 /// Rooms that lie side by side: neither imports the other.
-const APART: [(&str, &str); 5] =
-    [("qemu", "ssh"), ("lifecycle", "ui"), ("transfer", "ui"), ("fleet", "ui"), ("doctor", "ui")];
+const APART: [(&str, &str); 7] =
+    [("qemu", "ssh"), ("lifecycle", "ui"), ("transfer", "ui"), ("git", "ui"), ("project", "ui"), ("fleet", "ui"), ("doctor", "ui")];
 
 /// Texts that only one place may hold.
 const POWERS: [(&str, &[&str]); 5] = [

@@ -101,6 +101,11 @@ impl Layout {
         self.root.join("ssh_proxy")
     }
 
+    /// What the user has agreed to of files that repositories bring, one file each.
+    pub fn trust(&self) -> PathBuf {
+        self.root.join("trust")
+    }
+
     /// What is known about accelerators on this machine since it booted.
     pub fn accelerator_verdict(&self) -> PathBuf {
         self.root.join("accelerator.json")
