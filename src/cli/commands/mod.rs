@@ -6,10 +6,14 @@ pub mod config;
 pub mod cp;
 mod cp_many;
 pub mod create;
+pub mod diff;
 pub mod doctor;
 pub mod exec;
 mod exec_many;
+pub mod fetch;
+mod fetched;
 pub mod forward;
+mod git;
 mod hold;
 pub mod image;
 pub mod info;
@@ -17,6 +21,7 @@ pub mod logs;
 pub mod ls;
 pub mod port;
 pub mod proxy;
+pub mod push;
 pub mod rebuild;
 pub mod restart;
 pub mod rm;
@@ -28,6 +33,7 @@ pub mod ssh_keys;
 pub mod start;
 pub mod stop;
 mod summary;
+pub mod trust;
 pub mod up;
 pub mod wait;
 
@@ -57,6 +63,10 @@ pub fn run(command: Command, terminal: Terminal) -> Result<u8, Failure> {
         Command::Forward(args) => forward::run(&ctx, args),
         Command::CompletePlace(args) => complete::run(&ctx, &args),
         Command::Cp(args) => cp::run(&ctx, &args),
+        Command::Push(args) => push::run(&ctx, &args),
+        Command::Fetch(args) => fetch::run(&ctx, &args),
+        Command::Diff(args) => diff::run(&ctx, &args),
+        Command::Trust(args) => trust::run(&ctx, &args),
         Command::Shell(args) => shell::run(&ctx, args),
         Command::Logs(args) => logs::run(&ctx, &args),
         Command::Wait(args) => wait::run(&ctx, &args),
