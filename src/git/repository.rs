@@ -139,14 +139,16 @@ impl Repository {
         Ok(own.collect())
     }
 
-    /// Takes what is in a stage into the refs of a VM, all of it or nothing. With `prune` refs go that the VM has no more.
+    /// Takes what is in a stage into the refs of a VM, all of it or nothing. With `prune` refs go first that the VM has no
+    /// more: in one transaction a new ref could not have the name of an old one's folder.
     pub fn take(&self, stage: &Stage, vm: &VmName, prune: bool) -> Result<(), GitError> {
         let space = namespace(vm);
         let mut git = command::ours(&self.dir)?;
         command::allow(&mut git, "file");
-        git.args(["fetch", "--quiet", "--atomic", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head"]);
-        git.args(["--no-auto-maintenance", "--no-write-commit-graph", "--no-show-forced-updates"]);
-        git.arg(if prune { "--prune" } else { "--no-prune" }).arg("--").arg(stage.path());
+        git.args(["fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head"]);
+        git.args(["--no-auto-maintenance", "--no-write-commit-graph"]);
+        git.args(if prune { ["--no-atomic", "--prune"] } else { ["--atomic", "--no-prune"] });
+        git.arg("--").arg(stage.path());
         git.arg(format!("+refs/guest/*:{space}/*"));
         process::output(&mut git, LIMIT).map_err(|source| GitError::Take { source, prune })?;
         Ok(())

@@ -59,7 +59,7 @@ impl Stage {
         let mut git = self.git()?;
         command::allow(&mut git, "fd");
         git.args(["fetch", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head", "--no-progress"]);
-        git.args(["--no-auto-maintenance", "--no-show-forced-updates", command::PEER]);
+        git.args(["--no-auto-maintenance", command::PEER]);
         // A branch of this name would be what the guest has checked out.
         git.args(["+refs/heads/*:refs/guest/*", "^refs/heads/HEAD", "^refs/heads/HEAD/*"]);
         git.arg(format!("+refs/ai-vm/{token}/*:refs/own/*"));
