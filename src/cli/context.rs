@@ -66,7 +66,7 @@ impl Context {
     /// Returns the guest family of a VM for which none is asked.
     pub fn default_guest(&self) -> Result<Family, SpecError> {
         let decided = self.env.guest.as_deref().map(str::parse).transpose()?.or(self.config.guest);
-        let can_be_made = || if nixos::is_installed() { Family::Nixos } else { Family::Debian };
+        let can_be_made = || if nixos::is_usable() { Family::Nixos } else { Family::Debian };
         Ok(decided.unwrap_or_else(can_be_made))
     }
 

@@ -17,7 +17,9 @@ pub fn find(typed: &[OsString], error: ErrorKind) -> Option<UsageError> {
     if typed.iter().any(|word| word == "--") {
         return None;
     }
-    let cli = Cli::command();
+    let mut cli = Cli::command();
+    // A verb has its options only then.
+    cli.build();
     let words = Words::of(cli.find_subcommand(verb)?, typed)?;
     let names = usize::from(!words.selected);
     match words.positional.get(names) {

@@ -40,8 +40,8 @@ fn user_data(identity: &Identity) -> String {
          growpart: {{mode: auto, devices: [/]}}\n\
          resize_rootfs: true\n\
          bootcmd:\n\
-         - [sh, -c, {marker}]\n\
-         - [sh, -c, {mounts}]\n",
+         - [sh, -c, {mounts}]\n\
+         - [sh, -c, {marker}]\n",
         hostname = quoted(&identity.hostname),
         user = quoted(&identity.user),
         uid = identity.uid,

@@ -4,22 +4,33 @@
 //! elsewhere: somebody who can write where it lies, another guest for instance, may have put a link there. What has been
 //! judged is open by then, and it is what QEMU gets, so nothing can be exchanged in between.
 
+use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::host::folder::{self, OpenFolder};
 use crate::host::layout::VmDir;
 use crate::host::lock;
 use crate::lifecycle::Engine;
 use crate::lifecycle::error::LifecycleError;
+use crate::lifecycle::event::Listener;
+use crate::lifecycle::reach::{self, Route};
 use crate::lifecycle::run::Run;
 use crate::lifecycle::share_error::ShareError;
 use crate::qemu::share::SharedFolder;
 use crate::registry::record::Record;
+use crate::ssh::command::RemoteCommand;
+use crate::ssh::program::Program;
 use crate::vm::name::VmName;
 use crate::vm::share::{MAX, Share, ShareMode};
 use crate::vm::share_policy::{self, Private, Refused};
+
+/// How long a guest may take to say what it has mounted.
+const ANSWER: Duration = Duration::from_secs(20);
 
 /// A folder that is to be shared.
 #[derive(Clone, Debug)]
@@ -199,6 +210,23 @@ pub fn for_launch(engine: &Engine, record: &Record) -> Result<Given, ShareError>
         given.folders.push(folder);
     }
     Ok(given)
+}
+
+/// Asks a guest that is ready whether it has mounted everything that its launch has, and returns a share that is missing.
+/// What it does not say it is not asked twice.
+pub async fn missing(engine: &Engine, name: &VmName, listener: &Listener) -> Option<Share> {
+    let shares = run(engine, name).ok().flatten()?.shares;
+    if shares.is_empty() {
+        return None;
+    }
+    let script = "n=0; for tag; do n=$((n + 1)); grep -q \"^$tag /mnt/host-\" /proc/mounts || exit $n; done";
+    let argv = ["sh", "-c", script, "sh"].map(OsString::from).into_iter();
+    let argv = argv.chain(shares.iter().map(|share| share.tag().into())).collect();
+    let program = Program::Command(RemoteCommand { argv, ..RemoteCommand::default() }.encode().ok()?);
+    let route = Route { limit: ANSWER, shared: true };
+    let running = reach::start(engine, name, route, &program, None, listener).await.ok()?;
+    let number = usize::from(running.status(Instant::now() + ANSWER).await.ok()?);
+    shares.into_iter().nth(number.checked_sub(1)?)
 }
 
 /// Says what is wrong with a share, so that the VM would not start with it.

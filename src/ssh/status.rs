@@ -9,6 +9,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::ssh::connect::Session;
 use crate::ssh::mux::client::Remote;
 use crate::ssh::program::{Program, Sink, Streams};
+use crate::ssh::running::Running;
 use crate::ssh::session::SessionError;
 
 impl Session {
@@ -28,6 +29,14 @@ impl Remote {
         let (_nothing_to_ask, control) = mpsc::channel(1);
         let ended = timeout_at(deadline, self.pump(streams(), control)).await;
         Ok(ended.unwrap_or(Err(SessionError::Timeout))?.code())
+    }
+}
+
+impl Running {
+    /// Waits for a program that gets no input and returns its exit code.
+    pub async fn status(self, deadline: Instant) -> Result<u8, SessionError> {
+        let (_nothing_to_ask, control) = mpsc::channel(1);
+        timeout_at(deadline, self.pump(streams(), control)).await.unwrap_or(Err(SessionError::Timeout))
     }
 }
 

@@ -150,7 +150,16 @@ fn the_guest_family_follows_from_what_is_said_and_what_is_there() {
     for dir in [&with, &without] {
         std::fs::create_dir(dir).unwrap();
     }
-    std::os::unix::fs::symlink("/bin/true", with.join("nix")).unwrap();
+    let version = |version: &str| {
+        let text = format!("#!/bin/sh\necho 'nix (Nix) {version}'\n");
+        std::fs::write(with.join("nix"), text).unwrap();
+        std::fs::set_permissions(with.join("nix"), std::os::unix::fs::PermissionsExt::from_mode(0o755))
+            .unwrap();
+    };
+    // What some distributions have, and nixpkgs refuses.
+    version("2.8.0");
+    assert_eq!(is(&[], None, Some(&with)), "debian");
+    version("2.34.8");
     assert_eq!(is(&[], None, Some(&with)), "nixos");
     assert_eq!(is(&[], None, Some(&without)), "debian");
     assert_eq!(is(&[], Some("debian"), Some(&with)), "debian");

@@ -56,7 +56,7 @@ fn what_the_vm_is_may_be_said_by_anybody() {
     let ran = repo.up(&[]);
     assert!(ran.err.contains("work/app/.ai-vm.toml` says"), "{}", ran.err);
     let vm = repo.vm();
-    assert_eq!((&vm["name"], &vm["user"]), (&"web-1".into(), &"dev".into()), "{vm}");
+    assert_eq!((&vm["name"], &vm["ram_mib"]), (&"web-1".into(), &512.into()), "{vm}");
     let record = fs::read_to_string(repo.home.vm("web-1").join("vm.toml")).unwrap();
     assert!(record.contains("512") && record.contains("dev"), "{record}");
     // What is typed comes first; another name means another VM.
@@ -66,7 +66,8 @@ fn what_the_vm_is_may_be_said_by_anybody() {
     assert!(record.contains("1024") && record.contains("dev"), "{record}");
     repo.home.ok(&["rm", "--force", "--yes", "web-1"]);
     repo.up(&["other"]);
-    assert_eq!(repo.vm()["user"], "tester");
+    assert_eq!(repo.vm()["name"], "other");
+    assert!(!fs::read_to_string(repo.home.vm("other").join("vm.toml")).unwrap().contains("dev"));
 }
 
 #[test]
@@ -121,7 +122,7 @@ fn this_machine_is_opened_only_by_consent() {
 
 #[test]
 fn whoever_sits_at_a_terminal_is_asked_and_shown_what() {
-    let repo = Repo::with("name = 'web'\nshare-ro = ['.'] # \u{1b}[31m\n");
+    let repo = Repo::with("name = 'web'\nshare-ro = ['.'] # \u{202e}\n");
     let file = repo.dir.join(".ai-vm.toml");
     for (keys, code) in [("\n", 1), ("n\n", 1), ("y\n", 0)] {
         let mut terminal = Pty::run(&repo.home.command(&["trust", file.to_str().unwrap()]));
@@ -129,7 +130,7 @@ fn whoever_sits_at_a_terminal_is_asked_and_shown_what() {
         terminal.expect("Do you trust it? [y/N]");
         terminal.type_keys(keys);
         assert_eq!(terminal.exit_code(), code, "{}", terminal.screen());
-        assert!(terminal.screen().contains("share-ro = ['.']") && !terminal.screen().contains("\u{1b}[31m"));
+        assert!(terminal.screen().contains("share-ro = ['.']") && !terminal.screen().contains('\u{202e}'));
         assert_eq!(repo.run(&["trust", "--show"]).code, code);
     }
 }

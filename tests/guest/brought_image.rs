@@ -12,6 +12,10 @@ const MAKE: Duration = Duration::from_secs(10 * 60);
 /// Its firmware, boot loader and cloud-init take longer than the guest that ai-vm makes itself.
 const BOOT: Duration = Duration::from_secs(5 * 60);
 
+/// A generator of systemd's without the credential of which it would make mounts.
+const GENERATOR: &str = "/etc/systemd/system-generators/systemd-fstab-generator";
+const OLD_GENERATOR: &str = "#!/bin/sh\nunset CREDENTIALS_DIRECTORY\nexec /usr/lib/systemd/system-generators/systemd-fstab-generator \"$@\"";
+
 #[test]
 fn a_brought_image_is_set_up_by_its_cloud_init() {
     let home = Home::new();
@@ -26,8 +30,11 @@ fn a_brought_image_is_set_up_by_its_cloud_init() {
 
     let begun = Instant::now();
     let image = image.to_str().unwrap();
-    let up = ["up", "cloud", "--image", image, "--user", "dev", "--ram", "1", "--storage", "6"];
-    let ran = finish(home.command(&up), BOOT);
+    let shared = home.dir().join("shared");
+    std::fs::create_dir(&shared).unwrap();
+    std::fs::write(shared.join("file"), "of the host").unwrap();
+    let up = ["up", "cloud", "--image", image, "--user", "dev", "--ram", "1", "--storage", "6", "--share-ro"];
+    let ran = finish(home.command(&[&up[..], &[shared.to_str().unwrap()]].concat()), BOOT);
     assert_eq!(ran.code, 0, "{}", ran.err);
     crate::report(&format!("booted: {:.1} s", begun.elapsed().as_secs_f64()));
 
@@ -37,6 +44,10 @@ fn a_brought_image_is_set_up_by_its_cloud_init() {
     let gib: f64 =
         sh("df --output=size -BM / | tail -n1 | tr -dc 0-9").out.trim().parse::<f64>().unwrap() / 1024.0;
     assert!((5.0..6.0).contains(&gib), "the file system was not grown: {gib} GiB");
+
+    assert_eq!(sh("cat /mnt/host-ro/shared/file").out, "of the host");
+    // From now on like a systemd that knows nothing of that credential: what cloud-init runs has to do it.
+    sh(&format!("echo '{OLD_GENERATOR}' > old && sudo -n install -D old {GENERATOR}"));
 
     let begun = Instant::now();
     keys_are_changed_where_cloud_init_put_them(&home);
@@ -53,6 +64,10 @@ fn a_brought_image_is_set_up_by_its_cloud_init() {
     let ran = finish(home.command(&["start", "cloud"]), BOOT);
     assert_eq!(ran.code, 0, "{}", ran.err);
     assert_eq!(sh("cat file").out, "kept\n");
+    assert_eq!(
+        sh("cat /mnt/host-ro/shared/file; ls /run/systemd/generator | grep host-r || true").out,
+        "of the host"
+    );
     let images = home.ok(&["image", "ls", "-q"]).out;
     assert!(images.starts_with("image-") && images.lines().count() == 1, "{images}");
     assert_eq!(home.run(&["image", "rm", images.trim()]).code, 4, "an image in use was removed");

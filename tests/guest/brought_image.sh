@@ -49,13 +49,20 @@ mirror=$(apt-get indextargets --format '$(ORIGIN) $(CODENAME) $(REPO_URI)' 2>/de
 mode=(mmdebstrap --mode=unshare)
 # Root's mounts end with the build, however it ends.
 ((EUID != 0)) || mode=(unshare --mount mmdebstrap --mode=root)
-packages=linux-image-cloud-amd64,initramfs-tools,grub-pc-bin,systemd-sysv,udev,dbus,netplan.io,systemd-resolved
+packages=linux-image-amd64,initramfs-tools,grub-pc-bin,systemd-sysv,udev,dbus,netplan.io,systemd-resolved
 packages=$packages,openssh-server,sudo,cloud-init,cloud-guest-utils,e2fsprogs,iproute2
-# shellcheck disable=SC2016 # $1 is the tree, for the hook's own shell
+# The kernel that has 9p has hundreds of drivers besides, which an initial RAM disk would hold and look through.
+cat >"$work/small" <<'HOOK'
+mkdir -p "$1/etc/initramfs-tools/conf.d" "$1/usr/share/initramfs-tools/modules.d"
+echo MODULES=list >"$1/etc/initramfs-tools/conf.d/small"
+printf '%s\n' virtio_pci virtio_blk ext4 >"$1/usr/share/initramfs-tools/modules.d/small"
+HOOK
+chmod 0644 "$work/small"
+# shellcheck disable=SC2016 # $1 is the tree, for the hooks' own shells
 "${mode[@]}" --quiet --variant=apt --format=null --include="$packages" \
   --aptopt='Acquire::Languages "none"' --aptopt='APT::Install-Recommends "false"' --dpkgopt=force-unsafe-io \
   --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
-  --customize-hook='sh /proc/self/fd/3/hook "$1"' trixie /dev/null ${mirror:+"$mirror"}
+  --essential-hook='sh /proc/self/fd/3/small "$1"' --customize-hook='sh /proc/self/fd/3/hook "$1"' trixie /dev/null ${mirror:+"$mirror"}
 
 printf 'start=2048, type=83, bootable\n' | sfdisk --quiet --wipe=never "$work/disk"
 dd if="$work/boot" of="$work/disk" bs=440 count=1 conv=notrunc status=none

@@ -134,6 +134,11 @@ pub fn are_other_ones_now(home: &Home) {
         sh -c \"$1\"; sh -c \"$1\"; cat /mnt/host-ro/late/file; mount -t 9p | wc -l";
     let ran = exec(home, &["sudo", "-n", "sh", "-c", script, "sh", seed::MOUNTS]);
     assert_eq!((ran.code, ran.out.as_str()), (0, "of late6\n"), "{}", ran.err);
+    // One that is not mounted is missed.
+    assert!(!home.ok(&["start", VM]).err.contains("has not mounted"));
+    sh(home, "sudo -n umount /mnt/host-ro/late");
+    let ran = home.ok(&["start", VM]);
+    assert!(ran.err.contains("has not mounted `/mnt/host-ro/late`"), "{}", ran.err);
     home.ok(&[&["share", "rm", VM], names(home).iter().map(String::as_str).collect::<Vec<_>>().as_slice()]
         .concat());
 }

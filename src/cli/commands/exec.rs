@@ -155,8 +155,6 @@ pub fn run_in(
     let route = args.route();
     let terminal = tty.then(exec::like_ours);
     let not_run = |error: LifecycleError| Failure::with_code(error, NOT_RUN);
-    let record = ctx.registry().get(name).map_err(|error| Failure::with_code(error, NOT_RUN))?;
-    let has_console = !record.guest.is_adopted();
     ctx.block_on(async {
         let running = {
             // Gone when the command begins: the screen is the command's.
@@ -170,6 +168,7 @@ pub fn run_in(
         };
         exec::attach(running, tty).await.map_err(|error| match error {
             SessionError::Lost(_) => {
+                let has_console = ctx.registry().get(name).is_ok_and(|record| !record.guest.is_adopted());
                 Failure::with_code(Lost { name: name.clone(), has_console, error }, LOST)
             }
             other => Failure::with_code(other, NOT_RUN),

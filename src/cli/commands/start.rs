@@ -8,9 +8,10 @@ use crate::cli::failure::Failure;
 use crate::cli::targets::Targets;
 use crate::cli::values::duration;
 use crate::diagnostic::Diagnostic;
+use crate::lifecycle::event::Event;
 use crate::lifecycle::ready::Patience;
 use crate::lifecycle::start::How;
-use crate::lifecycle::{reach, start};
+use crate::lifecycle::{reach, shares, start};
 
 /// Arguments of `start`.
 #[derive(Debug, clap::Args)]
@@ -60,6 +61,13 @@ pub async fn until_ready(vm: Job, timeout: Duration, how: How) -> Result<String,
     let record = vm.engine.registry.get(&vm.name)?;
     start::launch_vm(&vm.engine, &vm.name, how, &vm.listener).await?;
     reach::wait(&vm.engine, &vm.name, Patience::of(timeout), &vm.listener).await?;
+    if let Some(share) = shares::missing(&vm.engine, &vm.name, &vm.listener).await {
+        (vm.listener)(Event::Warning(format!(
+            "its system has not mounted `{}`, for which it needs a kernel with 9p; `ai-vm logs {}` may say more",
+            share.guest_path(),
+            vm.name
+        )));
+    }
     let port = vm.engine.registry.get(&vm.name).unwrap_or(record).ssh().map(|forward| forward.host);
     let port = port.map(|port| port.to_string()).unwrap_or_default();
     Ok(format!("ready in {:.1} s, SSH on port {port}", begun.elapsed().as_secs_f64()))
