@@ -24,8 +24,15 @@ const ROOMS: [&str; 15] = [
 ];
 
 /// Rooms that lie side by side: neither imports the other.
-const APART: [(&str, &str); 7] =
-    [("qemu", "ssh"), ("lifecycle", "ui"), ("transfer", "ui"), ("git", "ui"), ("project", "ui"), ("fleet", "ui"), ("doctor", "ui")];
+const APART: [(&str, &str); 7] = [
+    ("qemu", "ssh"),
+    ("lifecycle", "ui"),
+    ("transfer", "ui"),
+    ("git", "ui"),
+    ("project", "ui"),
+    ("fleet", "ui"),
+    ("doctor", "ui"),
+];
 
 /// Texts that only one place may hold.
 const POWERS: [(&str, &[&str]); 5] = [

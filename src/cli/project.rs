@@ -68,7 +68,8 @@ pub fn agree(ctx: &Context, project: &Project) -> Result<(), Failure> {
     let path = project.path.display();
     let keys = guarded(ctx, project);
     let asks = if keys.is_empty() { "nothing of this machine".to_owned() } else { keys.join(", ") };
-    let changed = if trust::of(layout, project) == Trust::Changed { ", and has changed since you agreed" } else { "" };
+    let changed =
+        if trust::of(layout, project) == Trust::Changed { ", and has changed since you agreed" } else { "" };
     ctx.terminal.status(&format!("{}\n`{path}` asks for {asks}{changed}.", project.text.trim_end()));
     match confirm(ctx, "Do you trust it?") {
         Some(true) => Ok(trust::agree(layout, project)?),

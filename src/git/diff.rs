@@ -41,7 +41,12 @@ pub struct Difference {
 }
 
 /// Compares what was fetched of a VM's branch with where it parted from what is checked out here. Asks nobody.
-pub fn fetched(layout: &Layout, repository: &Repository, vm: &VmName, branch: &str) -> Result<Difference, GitError> {
+pub fn fetched(
+    layout: &Layout,
+    repository: &Repository,
+    vm: &VmName,
+    branch: &str,
+) -> Result<Difference, GitError> {
     let tracked = repository.tracked(vm)?;
     if tracked.is_empty() {
         return Err(GitError::NotFetched { vm: vm.clone() });
@@ -76,7 +81,14 @@ impl Difference {
     /// Passes the text on as it comes, until `take` wants no more. Nothing in it is filtered.
     pub fn pour(&self, look: Look, take: impl FnMut(&[u8]) -> bool) -> Result<(), GitError> {
         let mut git = self.stage.git()?;
-        git.args(["diff", "--no-ext-diff", "--no-textconv", "--submodule=short", "--no-relative", "--find-renames"]);
+        git.args([
+            "diff",
+            "--no-ext-diff",
+            "--no-textconv",
+            "--submodule=short",
+            "--no-relative",
+            "--find-renames",
+        ]);
         git.arg(match look.form {
             Form::Patch => "--patch",
             Form::Stat => "--stat",

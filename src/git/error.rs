@@ -66,7 +66,7 @@ pub enum GitError {
     },
     /// The guest cannot be reached, or the connection broke.
     #[error(transparent)]
-    Transfer(#[from] TransferError),
+    Transfer(Box<TransferError>),
     /// It cannot be asked of the guest.
     #[error(transparent)]
     TooLong(#[from] TooLong),
@@ -188,6 +188,12 @@ fn after_colon(said: &str) -> String {
     if said.is_empty() { String::new() } else { format!(": {said}") }
 }
 
+impl From<TransferError> for GitError {
+    fn from(error: TransferError) -> Self {
+        Self::Transfer(Box::new(error))
+    }
+}
+
 impl GitError {
     /// Says which no it is that was said.
     pub(super) fn refused(vm: VmName, said: &str) -> Self {
@@ -208,9 +214,10 @@ impl Diagnostic for GitError {
             Self::TooLong(error) => error.kind(),
             Self::File(error) => error.kind(),
             Self::Lock(error) => error.kind(),
-            Self::NoRepository { .. } | Self::NoCommit { .. } | Self::NotFetched { .. } | Self::NoSuchBranch { .. } => {
-                Kind::NotFound
-            }
+            Self::NoRepository { .. }
+            | Self::NoCommit { .. }
+            | Self::NotFetched { .. }
+            | Self::NoSuchBranch { .. } => Kind::NotFound,
             Self::OddPath { .. } | Self::NoBranch { .. } | Self::BranchName { .. } => Kind::Usage,
             Self::Refused { refusal: Refusal::Behind | Refusal::Dirty, .. } => Kind::Conflict,
             Self::Timeout { .. } => Kind::Timeout,

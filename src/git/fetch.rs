@@ -9,7 +9,7 @@ use crate::git::link::{self, Bounds};
 use crate::git::remote;
 use crate::git::report::{self, Report, Since};
 use crate::git::repository::{self, Repository};
-use crate::git::stage::Stage;
+use crate::git::stage::{Ref, Refs, Stage};
 use crate::host::files::failed;
 use crate::host::random;
 use crate::transfer::session::Guests;
@@ -34,17 +34,15 @@ pub struct Request<'a> {
 pub struct Arrived {
     /// The stage.
     pub stage: Stage,
-    /// What has arrived: names below `refs/`, with their commits.
-    pub refs: Vec<(String, String)>,
-    /// Names that are none of commits.
-    pub refused: Vec<String>,
+    /// What has arrived.
+    pub refs: Refs,
 }
 
 impl Arrived {
     /// Returns what the script in the guest has made under this name.
     pub fn own(&self, name: &str) -> Option<&str> {
-        let own = |known: &str| known.strip_prefix("own/").is_some_and(|known| known == name);
-        self.refs.iter().find(|(known, _)| own(known)).map(|(_, oid)| oid.as_str())
+        let own = |known: &&Ref| known.name.strip_prefix("own/").is_some_and(|known| known == name);
+        self.refs.commits.iter().find(own).map(|known| known.oid.as_str())
     }
 }
 
@@ -61,11 +59,11 @@ pub async fn arrive(
     let program = remote::serve(request.dir, &token, working)?;
     link::run(guests, vm, &program, stage.fetching(&token)?, request.bounds).await?;
     blocking(vm, move || {
-        let (refs, refused) = stage.refs(MAX_REFS)?;
-        for name in &refused {
+        let refs = stage.refs(MAX_REFS)?;
+        for name in &refs.others {
             stage.set(name, None)?;
         }
-        Ok(Arrived { stage, refs, refused })
+        Ok(Arrived { stage, refs })
     })
     .await
 }
@@ -84,15 +82,15 @@ pub async fn fetch(
     blocking(vm, move || {
         if let Some(head) = arrived.own("head").map(str::to_owned) {
             arrived.stage.set("guest/HEAD", Some(&head))?;
-            arrived.refs.push(("guest/HEAD".to_owned(), head));
+            arrived.refs.commits.push(Ref { name: "guest/HEAD".to_owned(), oid: head });
         }
         let head = repository.head()?;
         let tracked = repository.tracked(&name)?;
         let namespace = repository::namespace(&name);
         let since = Since { head: head.as_deref(), tracked: &tracked, namespace: &namespace };
-        let mut report = report::look(&arrived.stage, &arrived.refs, &since)?;
+        let mut report = report::look(&arrived.stage, &arrived.refs.commits, &since)?;
         let guests = |name: &String| name.strip_prefix("guest/").map(str::to_owned);
-        report.refused = arrived.refused.iter().filter_map(guests).collect();
+        report.refused = arrived.refs.others.iter().filter_map(guests).collect();
         repository.take(&arrived.stage, &name, prune)?;
         Ok(report)
     })

@@ -98,7 +98,9 @@ fn judge(
     let code = ended.as_ref().map(|ended| ended.code);
     let said = ended.map(|ended| ended.said).unwrap_or_default();
     match talked {
-        Err(crate::host::program::ProcessError::Timeout { limit, .. }) => Err(GitError::Timeout { vm, limit }),
+        Err(crate::host::program::ProcessError::Timeout { limit, .. }) => {
+            Err(GitError::Timeout { vm, limit })
+        }
         Err(error) => Err(error.into()),
         Ok(Talked { success: true, .. }) => Ok(said),
         Ok(Talked { said: git_said, .. }) => match code.and_then(|code| remote::meaning(&vm, code)) {

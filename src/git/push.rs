@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 
 use crate::git::error::GitError;
 use crate::git::link::{self, Bounds};
-use crate::git::remote;
+use crate::git::remote::{self, Heritage};
 use crate::git::repository::{Repository, Source};
 use crate::git::stage::Stage;
 use crate::transfer::session::Guests;
@@ -40,8 +40,12 @@ pub async fn push(
     request: Request<'_>,
 ) -> Result<Pushed, GitError> {
     let Request { source, dir, force, bounds } = request;
-    let who = (repository.setting("user.name"), repository.setting("user.email"));
-    let program = remote::receive(dir, source, force, (&who.0, &who.1))?;
+    let heritage = Heritage {
+        name: repository.setting("user.name"),
+        email: repository.setting("user.email"),
+        format: repository.format.clone(),
+    };
+    let program = remote::receive(dir, source, force, &heritage)?;
     let stage = Stage::new(guests.engine.registry.layout(), repository)?;
     let git = stage.pushing(&source.oid, &source.branch, force)?;
     let said = link::run(guests, vm, &program, git, bounds).await?;

@@ -1,13 +1,15 @@
 # Receives a branch into a repository of this guest, which is made where there is none. A branch that is checked out is only
 # moved while nothing there is uncommitted (git's own `updateInstead`); with `yes` what would be lost is kept by a ref first.
-dir=$1 branch=$2 force=$3 name=$4 email=$5
+dir=$1 branch=$2 force=$3 name=$4 email=$5 format=$6
 cd || exit 70
 command -v git >/dev/null || exit 71
 mkdir -p -- "$dir" 2>/dev/null && cd -- "$dir" || exit 76
 # Not a repository that only lies around it.
 if [ ! -e .git ] && ! { [ -d objects ] && [ -d refs ] && [ -f HEAD ]; }; then
     [ -z "$(ls -A)" ] || exit 77
-    git init --quiet . >&2 || exit 76
+    # Older ones know one format and no option for it.
+    if [ "$format" = sha1 ]; then set --; else set -- "--object-format=$format"; fi
+    git init --quiet "$@" . >&2 || exit 76
 fi
 git rev-parse --git-dir >/dev/null || exit 73
 head=$(git rev-parse --quiet --verify 'HEAD^{commit}')

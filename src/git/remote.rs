@@ -18,10 +18,22 @@ pub fn serve(dir: &OsStr, token: &str, working: bool) -> Result<Program, TooLong
     script(SERVE, &[dir, OsStr::new(token), yes(working)])
 }
 
-/// The command that receives a branch. Name and e-mail are what commits are signed with there, where nothing else is said.
-pub fn receive(dir: &OsStr, source: &Source, force: bool, who: (&str, &str)) -> Result<Program, TooLong> {
-    let (name, email) = who;
-    script(RECEIVE, &[dir, OsStr::new(&source.branch), yes(force), OsStr::new(name), OsStr::new(email)])
+/// What a repository that is made in a guest has from the one here.
+#[derive(Clone, Debug)]
+pub struct Heritage {
+    /// The name by which commits are signed there, where nothing else is said; may be empty.
+    pub name: String,
+    /// The e-mail address, likewise.
+    pub email: String,
+    /// How objects are named.
+    pub format: String,
+}
+
+/// The command that receives a branch.
+pub fn receive(dir: &OsStr, source: &Source, force: bool, heritage: &Heritage) -> Result<Program, TooLong> {
+    let Heritage { name, email, format } = heritage;
+    let [branch, name, email, format] = [&source.branch, name, email, format].map(OsStr::new);
+    script(RECEIVE, &[dir, branch, yes(force), name, email, format])
 }
 
 /// Tells whether something else stays checked out, by what the receiving script said.
@@ -48,7 +60,10 @@ pub fn meaning(vm: &VmName, code: u8) -> Option<(&'static str, Option<String>)> 
         72 => of("the folder is not there", Some("bring the repository there with `ai-vm push NAME`")),
         73 => of("the folder is not a git repository that can be used", None),
         74 => of("the repository there has no work tree", None),
-        75 => of("git there could not keep what is not committed", Some("is the disk full? `ai-vm exec NAME -- df -h`")),
+        75 => of(
+            "git there could not keep what is not committed",
+            Some("is the disk full? `ai-vm exec NAME -- df -h`"),
+        ),
         76 => of("the repository cannot be made there", None),
         77 => of(
             "the folder there has files and is not a git repository",

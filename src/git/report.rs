@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::git::command::{LIMIT, ask};
 use crate::git::error::GitError;
 use crate::git::risk;
-use crate::git::stage::Stage;
+use crate::git::stage::{Ref, Stage};
 use crate::host::pipe;
 
 /// How many branches are looked at closely.
@@ -23,6 +23,8 @@ const MAX_PATH: usize = 64 * 1024;
 /// What has come. Keys are only ever added.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Report {
+    /// How many commits came that were nowhere in the repository here.
+    pub new_commits: u64,
     /// The branches, the one that is checked out first, under the name `HEAD`.
     pub branches: Vec<Branch>,
     /// How many more there are, which nobody has looked at.
@@ -87,19 +89,28 @@ pub struct Since<'a> {
 }
 
 /// Looks at the branches that are in a stage.
-pub fn look(stage: &Stage, refs: &[(String, String)], since: &Since<'_>) -> Result<Report, GitError> {
-    let own = |(name, oid): &(String, String)| Some((name.strip_prefix("guest/")?.to_owned(), oid.clone()));
+pub fn look(stage: &Stage, refs: &[Ref], since: &Since<'_>) -> Result<Report, GitError> {
+    let own = |one: &Ref| Some((one.name.strip_prefix("guest/")?.to_owned(), one.oid.clone()));
     let mut branches: Vec<(String, String)> = refs.iter().filter_map(own).collect();
     branches.sort_by_key(|(name, _)| (name != "HEAD", name.clone()));
     let more_branches = branches.len().saturating_sub(MAX_BRANCHES);
     branches.truncate(MAX_BRANCHES);
     let branches = branches.into_iter().map(|(name, oid)| branch(stage, name, oid, since));
-    Ok(Report { branches: branches.collect::<Result<_, _>>()?, more_branches, refused: Vec::new() })
+    let new = ["rev-list", "--count", "--glob=refs/guest", "--not", "--alternate-refs"];
+    Ok(Report {
+        new_commits: number(&ask(&mut stage.git()?, new)?),
+        branches: branches.collect::<Result<_, _>>()?,
+        more_branches,
+        refused: Vec::new(),
+    })
+}
+
+fn number(said: &str) -> u64 {
+    said.trim().parse().unwrap_or(0)
 }
 
 fn branch(stage: &Stage, name: String, oid: String, since: &Since<'_>) -> Result<Branch, GitError> {
     let before = since.tracked.get(&name);
-    let number = |said: String| said.trim().parse().unwrap_or(0);
     let new = ["rev-list", "--count", &oid, "--not", "--alternate-refs"];
     let not_here = since.head.map(|head| format!("^{head}"));
     let ahead = ["rev-list", "--count", &oid].into_iter().chain(not_here.as_deref());
@@ -113,15 +124,16 @@ fn branch(stage: &Stage, name: String, oid: String, since: &Since<'_>) -> Result
     let (risky, more_risky) = risky(stage, &base, &oid)?;
     let gone = |before: &String| {
         // What was fetched may be gone from here as well.
-        let said = ask(&mut stage.git()?, ["rev-list", "--count", "--max-count=1", before, &format!("^{oid}")]);
+        let said =
+            ask(&mut stage.git()?, ["rev-list", "--count", "--max-count=1", before, &format!("^{oid}")]);
         Ok::<_, GitError>(said.is_ok_and(|said| said.trim() != "0"))
     };
     Ok(Branch {
         reference: format!("{}/{name}", since.namespace),
         unchanged: before == Some(&oid),
         rewritten: before.map(gone).transpose()?.unwrap_or(false),
-        new_commits: number(ask(&mut stage.git()?, new)?),
-        ahead: number(ask(&mut stage.git()?, ahead)?),
+        new_commits: number(&ask(&mut stage.git()?, new)?),
+        ahead: number(&ask(&mut stage.git()?, ahead)?),
         commits,
         risky,
         more_risky,
@@ -179,7 +191,8 @@ impl Changes {
 
     fn file(&mut self, about: &str, path: &[u8]) {
         let mut fields = about.trim_start_matches(':').split(' ');
-        let (_, mode, status) = (fields.next(), fields.next().unwrap_or_default(), fields.nth(2).unwrap_or_default());
+        let (_, mode, status) =
+            (fields.next(), fields.next().unwrap_or_default(), fields.nth(2).unwrap_or_default());
         let Some(why) = risk::of(path, mode) else { return };
         if self.risky.len() == MAX_RISKS {
             self.more += 1;
@@ -200,11 +213,12 @@ mod tests {
 
     #[test]
     fn changes_are_read_in_whatever_pieces_they_come() {
-        let raw = b":000000 100644 0 1 A\0.envrc\0:100644 100644 1 2 M\0src/a\nb\0:100644 000000 1 0 D\0Makefile\0\
+        let raw =
+            b":000000 100644 0 1 A\0.envrc\0:100644 100644 1 2 M\0src/a\nb\0:100644 000000 1 0 D\0Makefile\0\
                     :000000 120000 0 1 A\0\xff\0";
         for size in 1..=raw.len() {
             let mut changes = Changes::default();
-            raw.chunks(size).for_each(|chunk| drop(changes.take(chunk)));
+            assert!(raw.chunks(size).all(|chunk| changes.take(chunk)));
             let told: Vec<_> = changes.risky.iter().map(|one| (one.path.as_str(), one.change)).collect();
             assert_eq!(told, [(".envrc", "added"), ("Makefile", "removed"), ("\u{fffd}", "added")], "{size}");
         }

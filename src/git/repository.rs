@@ -66,7 +66,7 @@ impl Repository {
     /// Returns what it is called: as its folder is. A further work tree is called like the first one, so that both mean the
     /// same folder in a guest.
     pub fn name(&self) -> OsString {
-        let of = |path: &Path| path.file_name().map(OsStr::to_owned).unwrap_or_else(|| "repository".into());
+        let of = |path: &Path| path.file_name().map_or_else(|| "repository".into(), OsStr::to_owned);
         let common = of(&self.common);
         match common.to_str() {
             Some(".git") => self.common.parent().map(of).unwrap_or(common),
@@ -74,6 +74,11 @@ impl Repository {
             // A submodule's repository lies elsewhere.
             _ => of(&self.dir),
         }
+    }
+
+    /// Tells whether any of it lies in a folder.
+    pub fn lies_in(&self, folder: &Path) -> bool {
+        [&self.dir, &self.common, &self.objects].into_iter().any(|path| path.starts_with(folder))
     }
 
     /// Returns the commit that is checked out; none where there is no commit yet.
@@ -121,12 +126,15 @@ impl Repository {
             git.args(["status", "--porcelain", "-z", "--no-renames", "--ignore-submodules=all"]);
             Ok(process::output(&mut git, LIMIT)?)
         });
-        said.map(|said| said.split(|byte| *byte == 0).filter(|entry| !entry.is_empty()).count()).unwrap_or(0)
+        let entries = |said: Vec<u8>| said.split(|byte| *byte == 0).filter(|entry| !entry.is_empty()).count();
+        said.map_or(0, entries)
     }
 
     /// Returns a setting of the user's; empty where there is none.
     pub fn setting(&self, key: &str) -> String {
-        command::ours(&self.dir).and_then(|mut git| ask(&mut git, ["config", "--get", key])).unwrap_or_default()
+        command::ours(&self.dir)
+            .and_then(|mut git| ask(&mut git, ["config", "--get", key]))
+            .unwrap_or_default()
     }
 
     /// Returns the refs that a VM has here, by their names below its own, with their commits.
@@ -135,7 +143,8 @@ impl Repository {
         let mut git = command::ours(&self.dir)?;
         let said = ask(&mut git, ["for-each-ref", "--format=%(objectname) %(refname)", &below])?;
         let parts = said.lines().filter_map(|line| line.split_once(' '));
-        let own = parts.filter_map(|(oid, name)| Some((name.strip_prefix(&below)?.to_owned(), oid.to_owned())));
+        let own =
+            parts.filter_map(|(oid, name)| Some((name.strip_prefix(&below)?.to_owned(), oid.to_owned())));
         Ok(own.collect())
     }
 

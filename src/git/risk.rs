@@ -180,7 +180,9 @@ mod tests {
         ] {
             assert!(of(path.as_bytes(), "100644").is_some(), "{path}");
         }
-        for path in ["src/main.rs", "README.md", "claude.md.txt", "my.vscode", "package.json5", "x/cargo/config"] {
+        for path in
+            ["src/main.rs", "README.md", "claude.md.txt", "my.vscode", "package.json5", "x/cargo/config"]
+        {
             assert_eq!(of(path.as_bytes(), "100644"), None, "{path}");
         }
         assert!(of(b"x", "120000").is_some() && of(b"x", "160000").is_some());

@@ -25,6 +25,24 @@ pub struct Stage {
     dir: Staged,
 }
 
+/// A ref that has arrived.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ref {
+    /// Its name below `refs/`.
+    pub name: String,
+    /// Its commit.
+    pub oid: String,
+}
+
+/// What has arrived.
+#[derive(Debug, Default)]
+pub struct Refs {
+    /// Refs of commits.
+    pub commits: Vec<Ref>,
+    /// The names of those that are of something else.
+    pub others: Vec<String>,
+}
+
 impl Stage {
     /// Makes one beside the VMs, that sees what a repository has.
     pub fn new(layout: &Layout, repository: &Repository) -> Result<Self, GitError> {
@@ -76,9 +94,8 @@ impl Stage {
         Ok(command::talking(&git))
     }
 
-    /// Returns the refs that have arrived: their names below `refs/`, with their commits, and the names of those that are
-    /// something else than a commit.
-    pub fn refs(&self, limit: usize) -> Result<(Vec<(String, String)>, Vec<String>), GitError> {
+    /// Returns the refs that have arrived; more than so many are an error.
+    pub fn refs(&self, limit: usize) -> Result<Refs, GitError> {
         let count = format!("--count={}", limit + 1);
         let args = ["for-each-ref", &count, "--format=%(objectname) %(objecttype) %(refname)"];
         let said = ask(&mut self.git()?, args)?;
@@ -86,17 +103,19 @@ impl Stage {
         if said.lines().count() > limit || said.len() as u64 >= process::MAX_OUTPUT - 1 {
             return Err(GitError::TooManyRefs { limit });
         }
-        let (mut commits, mut others) = (Vec::new(), Vec::new());
+        let mut refs = Refs::default();
         for line in said.lines() {
             let mut parts = line.splitn(3, ' ');
-            let (Some(oid), Some(sort), Some(name)) = (parts.next(), parts.next(), parts.next()) else { continue };
+            let (Some(oid), Some(sort), Some(name)) = (parts.next(), parts.next(), parts.next()) else {
+                continue;
+            };
             let name = name.strip_prefix("refs/").unwrap_or(name).to_owned();
             match sort {
-                "commit" => commits.push((name, oid.to_owned())),
-                _ => others.push(name),
+                "commit" => refs.commits.push(Ref { name, oid: oid.to_owned() }),
+                _ => refs.others.push(name),
             }
         }
-        Ok((commits, others))
+        Ok(refs)
     }
 
     /// Sets, or with `None` removes, a ref.

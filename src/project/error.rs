@@ -69,7 +69,9 @@ impl Diagnostic for ProjectError {
             Self::Lock(error) => error.kind(),
             Self::None { .. } => Kind::NotFound,
             Self::NotTrusted { .. } => Kind::Conflict,
-            Self::Content { .. } | Self::NotPlain { .. } | Self::Foreign { .. } | Self::NoName { .. } => Kind::Usage,
+            Self::Content { .. } | Self::NotPlain { .. } | Self::Foreign { .. } | Self::NoName { .. } => {
+                Kind::Usage
+            }
         }
     }
 
@@ -78,7 +80,8 @@ impl Diagnostic for ProjectError {
             Self::File(error) => error.hints(),
             Self::Lock(error) => error.hints(),
             Self::Content { .. } => {
-                let named = |keys: &[&str]| keys.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
+                let named =
+                    |keys: &[&str]| keys.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
                 vec![
                     format!("known keys: {}", named(&FREE)),
                     format!("and, once it is trusted: {}", named(&GUARDED)),

@@ -27,7 +27,8 @@ pub const FILE: &str = ".ai-vm.toml";
 pub const FREE: [&str; 5] = ["name", "ram", "cpu", "storage", "user"];
 
 /// Keys that open something of this machine to the VM, choose what is built or run here, or put the VM among others.
-pub const GUARDED: [&str; 8] = ["guest", "image", "sha256", "flake", "ports", "share-rw", "share-ro", "labels"];
+pub const GUARDED: [&str; 8] =
+    ["guest", "image", "sha256", "flake", "ports", "share-rw", "share-ro", "labels"];
 
 /// The largest file that is read, in bytes.
 const MAX_BYTES: u64 = 64 * 1024;
@@ -150,7 +151,8 @@ impl Project {
             !wishes.share_ro.is_empty(),
             !wishes.labels.is_empty(),
         ];
-        let keys = GUARDED.into_iter().zip(asked).filter(|(_, asked)| *asked).map(|(key, _)| format!("`{key}`"));
+        let keys =
+            GUARDED.into_iter().zip(asked).filter(|(_, asked)| *asked).map(|(key, _)| format!("`{key}`"));
         let hardware = Hardware {
             memory: wishes.ram.unwrap_or(defaults.memory),
             cpus: wishes.cpu.unwrap_or(defaults.cpus),
@@ -174,7 +176,8 @@ impl Project {
         let from_here = |path: &mut PathBuf| *path = self.dir().join(&*path);
         wishes.share_rw.iter_mut().chain(&mut wishes.share_ro).for_each(from_here);
         let is_path = |text: &str| !text.contains(':');
-        for path in [&mut wishes.image, &mut wishes.flake].into_iter().flatten().filter(|path| is_path(path)) {
+        for path in [&mut wishes.image, &mut wishes.flake].into_iter().flatten().filter(|path| is_path(path))
+        {
             *path = self.dir().join(&*path).to_string_lossy().into_owned();
         }
         wishes

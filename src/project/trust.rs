@@ -45,7 +45,8 @@ pub enum Trust {
 /// Tells how far a file is trusted. What cannot be read is no agreement.
 pub fn of(layout: &Layout, project: &Project) -> Trust {
     let agreement = files::read_bounded(&place(layout, &project.path), MAX_BYTES).ok();
-    let agreement = agreement.and_then(|content| toml::from_str::<Agreement>(std::str::from_utf8(&content).ok()?).ok());
+    let agreement =
+        agreement.and_then(|content| toml::from_str::<Agreement>(std::str::from_utf8(&content).ok()?).ok());
     match agreement {
         Some(agreement) if agreement.path != project.path => Trust::No,
         Some(agreement) if agreement.sha256 == project.digest => Trust::Yes,

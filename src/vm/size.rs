@@ -151,10 +151,8 @@ impl FromStr for DataSize {
 
     fn from_str(text: &str) -> Result<Self, SizeError> {
         let mib = parse_mib(text, Self::WHAT, "`4gb`, `500mb` or `1tb`")?;
-        mib.filter(|mib| (1..=10 * 1024 * 1024).contains(mib)).map(Self).ok_or_else(|| SizeError::OutOfRange {
-            given: text.trim().to_owned(),
-            what: Self::WHAT,
-            range: Self::RANGE,
+        mib.filter(|mib| (1..=10 * 1024 * 1024).contains(mib)).map(Self).ok_or_else(|| {
+            SizeError::OutOfRange { given: text.trim().to_owned(), what: Self::WHAT, range: Self::RANGE }
         })
     }
 }

@@ -127,8 +127,12 @@ fn there_and_back_again() {
         assert!(ran.out.contains(part), "{part:?} is not in {}", ran.out);
     }
     // Nothing here has changed but refs of the VM's own.
-    let others = |refs: &str| refs.lines().filter(|line| !line.contains("ai-vm-vm/")).collect::<Vec<_>>().join("\n");
-    assert_eq!((others(&work.refs()), git(&work.here, &["status", "--porcelain"])), (others(&before.0), before.1));
+    let others =
+        |refs: &str| refs.lines().filter(|line| !line.contains("ai-vm-vm/")).collect::<Vec<_>>().join("\n");
+    assert_eq!(
+        (others(&work.refs()), git(&work.here, &["status", "--porcelain"])),
+        (others(&before.0), before.1)
+    );
     assert!(!work.here.join(".git/FETCH_HEAD").exists());
     assert_eq!(git(&work.here, &["rev-parse", "ai-vm-vm"]), git(&work.there, &["rev-parse", "HEAD"]));
     assert!(work.ok(&["fetch", "vm"]).err.contains("nothing new in ~/app"));
@@ -174,7 +178,11 @@ fn the_work_of_a_guest_is_not_replaced() {
     let theirs = git(&work.there, &["rev-parse", "HEAD"]);
     let ran = work.run(&["push", "vm"]);
     assert_eq!(ran.code, 4, "{}", ran.err);
-    assert!(ran.err.contains("has commits that yours does not have") && ran.err.contains("ai-vm fetch vm"), "{}", ran.err);
+    assert!(
+        ran.err.contains("has commits that yours does not have") && ran.err.contains("ai-vm fetch vm"),
+        "{}",
+        ran.err
+    );
     assert_eq!(git(&work.there, &["rev-parse", "HEAD"]), theirs);
     // Beside it.
     let ran = work.ok(&["push", "vm", "--branch", "HEAD:from-here"]);
@@ -199,7 +207,11 @@ fn what_is_not_committed_there_stays_when_a_branch_would_move() {
     work.commit_here("README", "ours\n");
     let ran = work.run(&["push", "vm"]);
     assert_eq!(ran.code, 4, "{}", ran.err);
-    assert!(ran.err.contains("changes that are not committed") && ran.err.contains("--working"), "{}", ran.err);
+    assert!(
+        ran.err.contains("changes that are not committed") && ran.err.contains("--working"),
+        "{}",
+        ran.err
+    );
     assert_eq!(fs::read_to_string(work.there.join("README")).unwrap(), "uncommitted\n");
 }
 
@@ -251,7 +263,12 @@ fn further_work_trees_and_bare_and_shallow_repositories_work_too() {
     let url = format!("file://{}", work.here.display());
     git(&work.here, &["clone", "--quiet", "--depth", "1", &url, "../shallow"]);
     git(&work.here, &["clone", "--quiet", "--bare", &url, "../bare.git"]);
-    for (name, folder) in [("shallow", "shallow"), ("bare.git", "bare")] {
+    git(
+        &work.here,
+        &["init", "--quiet", "--object-format", "sha256", "--initial-branch", "main", "../sha256"],
+    );
+    commit(&work.here.join("../sha256"), "README", "256");
+    for (name, folder) in [("shallow", "shallow"), ("bare.git", "bare"), ("sha256", "sha256")] {
         let run = |args: &[&str]| {
             let mut command = work.command(args);
             command.current_dir(work.here.join("..").join(name));
@@ -273,9 +290,15 @@ fn programs_are_told_by_json() {
     let rows: serde_json::Value = serde_json::from_str(&work.ok(&["fetch", "--all", "--json"]).out).unwrap();
     let branch = &rows[0]["detail"]["branches"][0];
     assert_eq!((&rows[0]["name"], &rows[0]["ok"]), (&"vm".into(), &true.into()));
-    assert_eq!((&branch["name"], &branch["new_commits"], &branch["ahead"]), (&"HEAD".into(), &1.into(), &1.into()));
+    assert_eq!(
+        (&branch["name"], &branch["new_commits"], &branch["ahead"]),
+        (&"HEAD".into(), &1.into(), &1.into())
+    );
     assert_eq!(branch["reference"], "refs/remotes/ai-vm-vm/HEAD");
-    assert_eq!((&branch["risky"][0]["path"], &branch["risky"][0]["change"]), (&"Makefile".into(), &"added".into()));
+    assert_eq!(
+        (&branch["risky"][0]["path"], &branch["risky"][0]["change"]),
+        (&"Makefile".into(), &"added".into())
+    );
 }
 
 #[test]

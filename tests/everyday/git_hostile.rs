@@ -39,11 +39,22 @@ fn lay_traps(work: &Work) {
         hooks = work.guest.home.dir().join("host/hooks").display(),
     );
     // Of the user's own settings only what a fetch by itself does not run.
-    let own: String = config.lines().filter(|line| !line.contains("packObjectsHook")).map(|line| format!("{line}\n")).collect();
+    let own: String = config
+        .lines()
+        .filter(|line| !line.contains("packObjectsHook"))
+        .map(|line| format!("{line}\n"))
+        .collect();
     fs::write(work.guest.home.dir().join("host/gitconfig"), own).unwrap();
     for hooks in [work.here.join(".git/hooks"), work.guest.home.dir().join("host/hooks")] {
         fs::create_dir_all(&hooks).unwrap();
-        for hook in ["reference-transaction", "post-checkout", "post-merge", "pre-push", "post-index-change", "pre-auto-gc"] {
+        for hook in [
+            "reference-transaction",
+            "post-checkout",
+            "post-merge",
+            "pre-push",
+            "post-index-change",
+            "pre-auto-gc",
+        ] {
             fs::copy(canary(work, "hook"), hooks.join(hook)).unwrap();
         }
     }
@@ -52,7 +63,11 @@ fn lay_traps(work: &Work) {
 /// What of this repository a fetch may not change.
 fn state(work: &Work) -> (String, String, Vec<(PathBuf, Vec<u8>)>) {
     let refs = work.refs();
-    let refs = refs.lines().filter(|line| !line.starts_with("refs/remotes/ai-vm-vm/")).collect::<Vec<_>>().join("\n");
+    let refs = refs
+        .lines()
+        .filter(|line| !line.starts_with("refs/remotes/ai-vm-vm/"))
+        .collect::<Vec<_>>()
+        .join("\n");
     let mut files = Vec::new();
     files_below(&work.here, &mut files);
     (refs, git(&work.here, &["-c", "core.hooksPath=/dev/null", "status", "--porcelain", "--ignored"]), files)
@@ -63,7 +78,11 @@ fn files_below(dir: &Path, files: &mut Vec<(PathBuf, Vec<u8>)>) {
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
         let own = ["objects", "ai-vm-vm"].iter().any(|name| path.ends_with(name));
-        if own || path.ends_with("refs/remotes") || path.ends_with("logs/refs") || path.ends_with(".git/index") {
+        if own
+            || path.ends_with("refs/remotes")
+            || path.ends_with("logs/refs")
+            || path.ends_with(".git/index")
+        {
             continue;
         }
         match path.is_dir() && !path.is_symlink() {
@@ -84,9 +103,14 @@ fn what_the_guests_repository_asks_for_is_not_run_here() {
     // Its own configuration, hooks and attributes, and a commit that brings all of that along.
     let run = canary(&work, "guest");
     fs::write(work.there.join(".gitattributes"), "* diff=evil filter=evil merge=evil\n").unwrap();
-    fs::write(work.there.join(".gitmodules"), "[submodule \"x\"]\n path = x\n url = ext::sh -c touch% /tmp/x\n").ok();
+    fs::write(
+        work.there.join(".gitmodules"),
+        "[submodule \"x\"]\n path = x\n url = ext::sh -c touch% /tmp/x\n",
+    )
+    .ok();
     fs::remove_file(work.there.join(".gitmodules")).unwrap();
-    for file in [".claude/settings.json", ".envrc", "package.json", ".husky/pre-commit", ".vscode/tasks.json"] {
+    for file in [".claude/settings.json", ".envrc", "package.json", ".husky/pre-commit", ".vscode/tasks.json"]
+    {
         let path = work.there.join(file);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, "{}").unwrap();
@@ -101,7 +125,12 @@ fn what_the_guests_repository_asks_for_is_not_run_here() {
     fs::remove_file(work.there.join(".git/hooks/reference-transaction")).unwrap();
     let before = state(&work);
     let ran = work.ok(&["fetch", "vm"]);
-    for part in [".gitattributes: git or its hooks", ".envrc: runs when", "innocent.txt: a symbolic link", "package.json: runs"] {
+    for part in [
+        ".gitattributes: git or its hooks",
+        ".envrc: runs when",
+        "innocent.txt: a symbolic link",
+        "package.json: runs",
+    ] {
         assert!(ran.out.contains(part), "{part} is not in {}", ran.out);
     }
     work.ok(&["diff", "vm"]);
@@ -116,11 +145,23 @@ fn pushing_runs_nothing_here() {
     let work = Work::pushed();
     lay_traps(&work);
     // To ask what is not committed, git has the user's own monitor and filters to go by; what counts is what pushes.
-    fs::write(work.guest.home.dir().join("host/gitconfig"), format!("[core]\n hooksPath = {}\n", work.guest.home.dir().join("host/hooks").display())).unwrap();
+    fs::write(
+        work.guest.home.dir().join("host/gitconfig"),
+        format!("[core]\n hooksPath = {}\n", work.guest.home.dir().join("host/hooks").display()),
+    )
+    .unwrap();
     work.commit_there("x", "x");
     git(&work.there, &["reset", "--quiet", "--hard", "HEAD^"]);
     let mut commit = plain_git(&work.here);
-    commit.args(["-c", "core.hooksPath=/dev/null", "commit", "--quiet", "--allow-empty", "--message", "more"]);
+    commit.args([
+        "-c",
+        "core.hooksPath=/dev/null",
+        "commit",
+        "--quiet",
+        "--allow-empty",
+        "--message",
+        "more",
+    ]);
     assert!(commit.status().unwrap().success());
     work.ok(&["push", "vm"]);
     no_trace(&work);
@@ -172,7 +213,10 @@ fn other_git(work: &Work, script: &str) {
     fs::create_dir_all(&bin).unwrap();
     let real = Command::new("sh").args(["-c", "command -v git"]).output().unwrap().stdout;
     let real = String::from_utf8(real).unwrap();
-    let text = format!("#!/bin/bash\nreal={}\ncase \"$*\" in *upload-pack*) ;; *) exec $real \"$@\" ;; esac\n{script}\n", real.trim());
+    let text = format!(
+        "#!/bin/bash\nreal={}\ncase \"$*\" in *upload-pack*) ;; *) exec $real \"$@\" ;; esac\n{script}\n",
+        real.trim()
+    );
     fs::write(bin.join("git"), text).unwrap();
     fs::set_permissions(bin.join("git"), PermissionsExt::from_mode(0o755)).unwrap();
     fs::write(work.guest.home.dir().join(".profile"), format!("PATH='{}':$PATH\n", bin.display())).unwrap();
@@ -187,15 +231,21 @@ fn a_git_that_lies_is_not_believed_and_not_waited_for() {
     work.commit_there("x", "x");
     let oid = git(&work.there, &["rev-parse", "HEAD"]);
     let zeros = "0".repeat(40);
-    let advertise = |name: &str| {
-        format!("{PACKET}packet \"{oid} \"{name}$'\\n'; printf 0000; cat >/dev/null")
-    };
+    let advertise =
+        |name: &str| format!("{PACKET}packet \"{oid} \"{name}$'\\n'; printf 0000; cat >/dev/null");
     for (script, code, part) in [
         // No protocol at all, without an end.
         ("yes".to_owned(), 1, ""),
         ("exec cat /dev/zero".to_owned(), 1, ""),
         // Refs without an end.
-        (format!("{PACKET}while :; do packet '{oid} refs/heads/x'$RANDOM$'\\n'; done"), 1, "tells about its refs"),
+        (
+            format!(
+                "{PACKET}for ((i = 0; i < 5000; i++)); do packet '{oid} refs/heads/x'$i$'\\n'; done >~/refs\n\
+                 while cat ~/refs; do :; done"
+            ),
+            1,
+            "tells about its refs",
+        ),
         // What is said on the way, without an end.
         ("yes $'\\e]52;c;eHl6\\a\\e[31mevil' >&2; exit 1".to_owned(), 1, ""),
         // Names that no ref has.
@@ -236,7 +286,11 @@ fn more_than_is_wanted_is_not_taken() {
     work.commit_there("x", "x");
     let before = (state(&work), work.refs());
     let ran = work.run(&["fetch", "vm", "--max-size", "2mb"]);
-    assert!(ran.code == 1 && ran.err.contains("sent more than 2097152 bytes") && ran.err.contains("--max-size"), "{}", ran.err);
+    assert!(
+        ran.code == 1 && ran.err.contains("sent more than 2097152 bytes") && ran.err.contains("--max-size"),
+        "{}",
+        ran.err
+    );
     assert_eq!((state(&work), work.refs()), before);
     work.ok(&["fetch", "vm", "--max-size", "8mb"]);
 }
@@ -245,7 +299,15 @@ fn more_than_is_wanted_is_not_taken() {
 fn names_and_subjects_are_shown_without_what_acts() {
     let work = Work::pushed();
     let oid = git(&work.there, &["rev-parse", "HEAD"]);
-    for name in ["$(touch${IFS}canary)", "a;touch${IFS}canary", "`id`", "-x", "HEAD/x", "refs/heads/main", "back'quote"] {
+    for name in [
+        "$(touch${IFS}canary)",
+        "a;touch${IFS}canary",
+        "`id`",
+        "-x",
+        "HEAD/x",
+        "refs/heads/main",
+        "back'quote",
+    ] {
         git(&work.there, &["update-ref", &format!("refs/heads/{name}"), &oid]);
     }
     let subject = "\u{1b}]0;title\u{7}\u{1b}[2Jevil\u{202e}txt\r\u{9b}31m";

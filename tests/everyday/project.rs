@@ -85,7 +85,9 @@ fn this_machine_is_opened_only_by_consent() {
     let repo = Repo::with("name = 'web'\nshare-rw = ['.']\nports = ['auto:8000']\n");
     let ran = repo.up(&[]);
     assert_eq!(ran.code, 4, "{}", ran.err);
-    for part in ["`ports`, `share-rw`", "only when you trust it", "hint: look at it and agree: `ai-vm trust '"] {
+    for part in
+        ["`ports`, `share-rw`", "only when you trust it", "hint: look at it and agree: `ai-vm trust '"]
+    {
         assert!(ran.err.contains(part), "{part} is not in {}", ran.err);
     }
     assert!(repo.home.list().is_empty());

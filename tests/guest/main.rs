@@ -18,6 +18,7 @@ mod brought_image;
 mod copying;
 mod debian;
 mod forwards;
+mod git;
 mod killed_build;
 mod nixos_shaped;
 mod rebuild;

@@ -56,7 +56,7 @@ pub struct Args {
 pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
     let targets = Targets { names: args.name.iter().cloned().collect(), group: Group::default() };
     let Some(vm) = project::named(ctx, &targets, "diff")?.pop() else { return Ok(0) };
-    let repository = repository()?;
+    let repository = repository(ctx)?;
     let difference = if args.working {
         let dir = folder(args.from.as_deref(), &repository);
         let request = Request { dir: &dir, bounds: args.git.bounds(), prune: false };
@@ -87,10 +87,12 @@ pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
 }
 
 fn failure(error: GitError) -> Failure {
-    match error {
-        GitError::Transfer(TransferError::Cancelled(code)) => Failure::Shown(code),
-        error => error.into(),
+    if let GitError::Transfer(ended) = &error
+        && let TransferError::Cancelled(code) = **ended
+    {
+        return Failure::Shown(code);
     }
+    error.into()
 }
 
 /// Stdout, to which text goes as it is, or line by line without what acts on a terminal.

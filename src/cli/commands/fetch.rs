@@ -45,7 +45,7 @@ pub struct Args {
 /// Fetches.
 pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
     let names = project::named(ctx, &args.targets, "fetch")?;
-    let repository = repository()?;
+    let repository = repository(ctx)?;
     let dir = Arc::new(folder(args.from.as_deref(), &repository));
     let repository = Arc::new(repository);
     let reports: Arc<Mutex<BTreeMap<VmName, Report>>> = Arc::default();

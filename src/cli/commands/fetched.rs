@@ -23,9 +23,8 @@ pub fn words(report: &Report, folder: &str) -> String {
     if report.branches.is_empty() {
         return format!("nothing is committed in {folder}");
     }
-    let new: u64 = report.branches.iter().map(|branch| branch.new_commits).max().unwrap_or(0);
     let changed = report.branches.iter().filter(|branch| !branch.unchanged).count();
-    match (new, changed) {
+    match (report.new_commits, changed) {
         (_, 0) => format!("nothing new in {folder}"),
         (0, _) => format!("fetched from {folder}: no commit that was not here already"),
         (1, _) => format!("fetched from {folder}: 1 new commit"),
@@ -52,7 +51,8 @@ pub fn text(vm: &VmName, report: &Report) -> String {
     if let Some(first) = told.first()
         && let Some(name) = reference(vm, &first.name)
     {
-        let which = if first.name == "HEAD" { String::new() } else { format!(" --branch {}", word(&first.name)) };
+        let which =
+            if first.name == "HEAD" { String::new() } else { format!(" --branch {}", word(&first.name)) };
         let _ = writeln!(text, "look at it:  ai-vm diff {vm}{which}   or  git log -p HEAD..{name}");
         let _ = writeln!(text, "take it:     git merge {name}");
     }

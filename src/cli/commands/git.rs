@@ -5,11 +5,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
 use crate::cli::commands::exec::ReachArgs;
+use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::cli::project::working_directory;
 use crate::cli::values::{duration, value};
 use crate::git::link::Bounds;
 use crate::git::repository::Repository;
+use crate::vm::share::{Share, ShareMode};
 use crate::vm::size::DataSize;
 
 /// How a repository in a guest is reached, and how much is taken from it.
@@ -32,9 +34,20 @@ impl GitArgs {
     }
 }
 
-/// Returns the repository that this command is run in.
-pub fn repository() -> Result<Repository, Failure> {
-    Ok(Repository::find(&working_directory()?)?)
+/// Returns the repository that this command is run in. Of one that a VM can write to it is said what that means.
+pub fn repository(ctx: &Context) -> Result<Repository, Failure> {
+    let repository = Repository::find(&working_directory()?)?;
+    for entry in ctx.registry().list()? {
+        let shares = entry.record.map(|record| record.shares).unwrap_or_default();
+        let can_write = |share: &Share| share.mode == ShareMode::Rw && repository.lies_in(&share.path);
+        if shares.iter().any(can_write) {
+            let name = entry.name;
+            ctx.terminal.warn(&format!(
+                "{name}: can write to this very repository, which is in its share; what git runs here may be its doing"
+            ));
+        }
+    }
+    Ok(repository)
 }
 
 /// Returns the folder in a guest: the one that was asked for, else one in the home directory that is called like the
@@ -42,7 +55,9 @@ pub fn repository() -> Result<Repository, Failure> {
 pub fn folder(asked: Option<&OsStr>, repository: &Repository) -> OsString {
     match asked {
         // The home that is meant is the guest's.
-        Some(dir) => OsStr::from_bytes(dir.as_bytes().strip_prefix(b"~/").unwrap_or(dir.as_bytes())).to_owned(),
+        Some(dir) => {
+            OsStr::from_bytes(dir.as_bytes().strip_prefix(b"~/").unwrap_or(dir.as_bytes())).to_owned()
+        }
         None => repository.name(),
     }
 }

@@ -46,13 +46,15 @@ pub struct Args {
 /// Pushes.
 pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
     let names = project::named(ctx, &args.targets, "push")?;
-    let repository = repository()?;
+    let repository = repository(ctx)?;
     let source = repository.source(args.branch.as_deref())?;
     let dir = folder(args.to.as_deref(), &repository);
     match repository.uncommitted() {
         0 => {}
         1 => ctx.terminal.warn("1 file here has changes that are not committed, which are not sent"),
-        many => ctx.terminal.warn(&format!("{many} files here have changes that are not committed, which are not sent")),
+        many => ctx
+            .terminal
+            .warn(&format!("{many} files here have changes that are not committed, which are not sent")),
     }
     let (repository, source, dir) = (Arc::new(repository), Arc::new(source), Arc::new(dir));
     let all = ctx.block_on(async {
