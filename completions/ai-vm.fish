@@ -24,6 +24,8 @@ complete -c ai-vm -n '__ai_vm_verb_is port; and test (count (commandline -opc)) 
 complete -c ai-vm -n '__ai_vm_verb_is port; and test (count (commandline -opc)) -gt 2' -f -a '(ai-vm ls -q 2>/dev/null)'
 complete -c ai-vm -n '__ai_vm_verb_is share; and test (count (commandline -opc)) -eq 2' -f -a 'ls add rm'
 complete -c ai-vm -n '__ai_vm_verb_is share; and test (count (commandline -opc)) -gt 2; and not contains -- (commandline -opc)[-1] --rw --ro' -f -a '(ai-vm ls -q 2>/dev/null)'
+complete -c ai-vm -n '__ai_vm_verb_is creds; and test (count (commandline -opc)) -eq 2' -f -a 'status set push pull wipe'
+complete -c ai-vm -n '__ai_vm_verb_is creds; and test (count (commandline -opc)) -gt 2' -f -a '(ai-vm ls -q 2>/dev/null)'
 complete -c ai-vm -n '__ai_vm_verb_is ssh-keys; and test (count (commandline -opc)) -eq 2' -f -a 'show rotate'
 complete -c ai-vm -n '__ai_vm_verb_is ssh-keys; and test (count (commandline -opc)) -gt 2' -f -a '(ai-vm ls -q 2>/dev/null)'
 complete -c ai-vm -n 'not __fish_use_subcommand; and string match -q -- "-*" (commandline -ct); and not contains -- -- (commandline -opc)' -f -a '(__ai_vm_flags)'

@@ -13,11 +13,13 @@
 //! - [`transfer`]: files into VMs and out of them.
 //! - [`git`]: commits into VMs and out of them.
 //! - [`project`]: what a repository says about its VM.
+//! - [`claude`]: Claude Code in VMs.
 //! - [`fleet`]: the same in many VMs.
 //! - [`doctor`]: whether this machine has what is needed.
 //! - [`ui`]: streams, tables, progress.
 //! - [`cli`]: the command line.
 
+pub mod claude;
 pub mod cli;
 pub mod diagnostic;
 pub mod doctor;

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 /// The rooms from the ground up. A room may import those before it.
-const ROOMS: [&str; 15] = [
+const ROOMS: [&str; 16] = [
     "diagnostic",
     "vm",
     "host",
@@ -17,6 +17,7 @@ const ROOMS: [&str; 15] = [
     "transfer",
     "git",
     "project",
+    "claude",
     "fleet",
     "doctor",
     "ui",
@@ -24,12 +25,13 @@ const ROOMS: [&str; 15] = [
 ];
 
 /// Rooms that lie side by side: neither imports the other.
-const APART: [(&str, &str); 7] = [
+const APART: [(&str, &str); 8] = [
     ("qemu", "ssh"),
     ("lifecycle", "ui"),
     ("transfer", "ui"),
     ("git", "ui"),
     ("project", "ui"),
+    ("claude", "ui"),
     ("fleet", "ui"),
     ("doctor", "ui"),
 ];

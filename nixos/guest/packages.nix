@@ -41,6 +41,9 @@ in
           pkgs.claude-code
           pkgs.coreutils
           pkgs.getent
+          pkgs.gnugrep
+          pkgs.jq
+          pkgs.procps
           pkgs.util-linux
         ];
         environment.AI_VM_USER = (lib.head config.ai-vm.users).name;

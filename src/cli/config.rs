@@ -8,6 +8,7 @@ use serde::Deserialize;
 use crate::diagnostic::{Diagnostic, Kind};
 use crate::host::files::{self, FileError};
 use crate::vm::guest::Family;
+use crate::vm::login_mode::LoginMode;
 use crate::vm::size::{CpuCount, DiskSize, MemorySize};
 use crate::vm::spec::{AcceleratorChoice, Hardware, UserName};
 use crate::vm::typed;
@@ -37,12 +38,38 @@ pub struct Config {
     /// Login name in a new VM.
     #[serde(default, deserialize_with = "typed::value")]
     pub user: Option<UserName>,
+    /// How Claude Code in a new VM is logged in.
+    #[serde(default, deserialize_with = "typed::value")]
+    pub claude: Option<LoginMode>,
+    /// What of this machine's Claude Code configuration VMs get.
+    #[serde(default)]
+    pub sync: Sync,
     /// How processors are run.
     #[serde(default, deserialize_with = "typed::value")]
     pub accel: Option<AcceleratorChoice>,
     /// The Debian mirror that images are made from.
     #[serde(default)]
     pub mirror: Option<String>,
+}
+
+/// What of this machine's Claude Code configuration VMs get, and when.
+#[derive(Clone, Debug, Deserialize, serde::Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Sync {
+    /// Whether it is sent when a VM starts, and before `start-claude`, without being asked for.
+    pub auto: bool,
+    /// Whether plugins are.
+    pub plugins: bool,
+    /// Whether hooks are that need nothing of this machine.
+    pub hooks: bool,
+    /// Variables of the settings' `env` that are, whatever they hold.
+    pub env: Vec<String>,
+}
+
+impl Default for Sync {
+    fn default() -> Self {
+        Self { auto: true, plugins: false, hooks: false, env: Vec::new() }
+    }
 }
 
 /// Why the configuration file is not used.
@@ -76,7 +103,7 @@ impl Diagnostic for ConfigError {
             Self::File(error) => error.hints(),
             Self::Content { .. } => {
                 vec![
-                    "known keys: `ram`, `cpu`, `storage`, `guest`, `flake`, `user`, `accel`, `mirror`"
+                    "known keys: `ram`, `cpu`, `storage`, `guest`, `flake`, `user`, `claude`, `accel`, `mirror`, `[sync]`"
                         .to_owned(),
                 ]
             }

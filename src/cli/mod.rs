@@ -2,6 +2,7 @@
 
 pub mod commands;
 pub mod config;
+mod config_sync;
 pub mod confirm;
 pub mod context;
 pub mod each;

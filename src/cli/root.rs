@@ -3,8 +3,9 @@
 use clap::{Parser, Subcommand};
 
 use crate::cli::commands::{
-    adopt, complete, config, cp, create, diff, doctor, exec, fetch, forward, image, info, logs, ls, port,
-    proxy, push, rebuild, restart, rm, share, shell, ssh_config, ssh_keys, start, stop, trust, up, wait,
+    adopt, complete, config, cp, create, creds, diff, doctor, exec, fetch, forward, image, info, logs, ls,
+    port, proxy, push, rebuild, restart, rm, share, shell, ssh_config, ssh_keys, start, stop, sync, trust,
+    up, wait,
 };
 
 /// A fleet of named virtual machines on this workstation, so that coding agents can work at full permission
@@ -70,6 +71,10 @@ pub enum Command {
     Port(port::Args),
     /// List, add and remove folders of this machine that VMs see
     Share(share::Args),
+    /// Show, give, fetch and remove the logins of Claude Code in VMs
+    Creds(creds::Args),
+    /// Send this machine's Claude Code configuration to VMs: settings, skills, commands, agents; nothing secret
+    Sync(sync::Args),
     /// Let ssh, scp, sftp, rsync, git and editors reach VMs as NAME.ai-vm
     SshConfig(ssh_config::Args),
     /// Show the keys of VMs, or give them new ones

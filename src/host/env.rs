@@ -6,6 +6,22 @@ use std::path::PathBuf;
 
 use crate::diagnostic::{Diagnostic, Kind};
 
+/// Where Claude Code of this machine's user keeps what it has, whether it is there or not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaudeFiles {
+    /// Its directory: `CLAUDE_CONFIG_DIR`, else `~/.claude`.
+    pub dir: PathBuf,
+    /// What it knows about itself and its account: `.claude.json` in `CLAUDE_CONFIG_DIR`, else in the home directory.
+    pub state: PathBuf,
+}
+
+impl ClaudeFiles {
+    /// Where it keeps its login, where that is not a keychain.
+    pub fn credentials(&self) -> PathBuf {
+        self.dir.join(".credentials.json")
+    }
+}
+
 /// What the environment says about directories and the user.
 #[derive(Clone, Debug)]
 pub struct Environment {
@@ -16,6 +32,8 @@ pub struct Environment {
     pub config: PathBuf,
     /// That person's home directory, if there is one.
     pub home: Option<PathBuf>,
+    /// That person's Claude Code.
+    pub claude: Option<ClaudeFiles>,
     /// The QEMU to run instead of the one on `PATH`: `AI_VM_QEMU`.
     pub qemu: Option<PathBuf>,
     /// The guest family of new VMs, before the configuration file: `AI_VM_GUEST`.
@@ -95,10 +113,20 @@ impl Environment {
         let keys = names.into_iter().filter_map(key).collect();
         let ssh_config = below_home(".ssh/config").ok();
         let home = path("HOME").ok().flatten();
+        // As Claude Code takes one that is relative.
+        let claude_dir = set("CLAUDE_CONFIG_DIR").and_then(|dir| std::path::absolute(dir).ok());
+        let claude = match (claude_dir, &home) {
+            (Some(dir), _) => Some(ClaudeFiles { state: dir.join(".claude.json"), dir }),
+            (None, Some(home)) => {
+                Some(ClaudeFiles { dir: home.join(".claude"), state: home.join(".claude.json") })
+            }
+            (None, None) => None,
+        };
         Ok(Self {
             data,
             config,
             home,
+            claude,
             qemu: path("AI_VM_QEMU")?,
             guest: text("AI_VM_GUEST"),
             flake: text("AI_VM_FLAKE"),

@@ -106,6 +106,11 @@ impl Layout {
         self.root.join("trust")
     }
 
+    /// What is kept of logins of Claude Code: [`Claude`] has the names in it.
+    pub fn claude(&self, name: &str) -> PathBuf {
+        self.root.join("claude").join(name)
+    }
+
     /// What is known about accelerators on this machine since it booted.
     pub fn accelerator_verdict(&self) -> PathBuf {
         self.root.join("accelerator.json")
@@ -163,6 +168,10 @@ impl VmDir {
     pub const RECORDED_READY: &str = "recorded/ready";
     /// Says that what was recorded is to be forgotten at the next start.
     pub const FORGET_RECORDED: &str = "forget-recorded";
+    /// The token with which Claude Code is logged in there.
+    pub const CLAUDE_TOKEN: &str = "claude-token";
+    /// Which login of Claude Code the guest was last seen with.
+    pub const CLAUDE_LOGIN: &str = "claude-login.json";
     /// The marker of the boot that was last seen ready.
     pub const READY: &str = "ready";
 
@@ -180,6 +189,21 @@ impl VmDir {
     pub fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
+}
+
+/// The names in the directory of [`Layout::claude`].
+#[derive(Debug)]
+pub struct Claude;
+
+impl Claude {
+    /// Held for the milliseconds in which something there is changed.
+    pub const LOCK: &str = "lock";
+    /// The newest login of those that are copied.
+    pub const LOGIN: &str = "login.json";
+    /// The token of VMs that have none of their own.
+    pub const TOKEN: &str = "token";
+    /// A line for each login that went from one place to another.
+    pub const AUDIT: &str = "audit.log";
 }
 
 /// The files that make a guest this VM and no other, relative to the VM's directory.

@@ -21,6 +21,7 @@ use crate::ssh::host_key::HostKey;
 use crate::ssh::target::{Login, Target};
 use crate::vm::guest::{Adopted, Guest};
 use crate::vm::label::Labels;
+use crate::vm::login_mode::LoginMode;
 use crate::vm::name::VmName;
 use crate::vm::spec::{AcceleratorChoice, UserName};
 use crate::vm::state::State;
@@ -86,6 +87,7 @@ impl Adoption {
             base: None,
             systems: Vec::new(),
             guest: Guest::Adopted(self.adopted),
+            claude: LoginMode::None,
             labels: self.labels,
             forwards: Vec::new(),
             shares: Vec::new(),

@@ -13,6 +13,7 @@ use crate::registry::store::Registry;
 use crate::ssh::keys;
 use crate::vm::guest::Guest;
 use crate::vm::label::Labels;
+use crate::vm::login_mode::LoginMode;
 use crate::vm::name::VmName;
 use crate::vm::share::Share;
 use crate::vm::spec::{AcceleratorChoice, Hardware, UserName};
@@ -34,6 +35,8 @@ pub struct NewVm {
     pub ports: PortRequest,
     /// Its labels.
     pub labels: Labels,
+    /// How Claude Code in it is logged in.
+    pub claude: LoginMode,
     /// The folders of this machine that it sees.
     pub shares: Vec<Share>,
 }
@@ -55,6 +58,7 @@ pub fn create(registry: &Registry, new: NewVm) -> Result<Record, LifecycleError>
         base: None,
         systems: Vec::new(),
         guest: new.guest,
+        claude: new.claude,
         labels: new.labels,
         forwards: Vec::new(),
         shares: new.shares,

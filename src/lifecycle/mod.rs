@@ -29,6 +29,7 @@ pub mod stop;
 use std::path::PathBuf;
 
 use crate::guest::nixos::flake;
+use crate::host::env::ClaudeFiles;
 use crate::registry::store::Registry;
 
 /// What every operation on VMs needs.
@@ -46,6 +47,8 @@ pub struct Engine {
     pub keys: Vec<PathBuf>,
     /// The user's home, which is not shared as a whole unless the user insists.
     pub home: Option<PathBuf>,
+    /// Where the user's Claude Code keeps what it has.
+    pub claude: Option<ClaudeFiles>,
     /// The configuration file, which is not shared either.
     pub config: PathBuf,
     /// What people said about the flake that NixOS guests are built from.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::vm::guest::Guest;
 use crate::vm::label::Labels;
+use crate::vm::login_mode::LoginMode;
 use crate::vm::name::VmName;
 use crate::vm::port::{Forward, Port};
 use crate::vm::share::Share;
@@ -50,6 +51,9 @@ pub struct Record {
     pub systems: Vec<String>,
     /// Which system it runs.
     pub guest: Guest,
+    /// How Claude Code in it is logged in.
+    #[serde(default, skip_serializing_if = "LoginMode::is_none")]
+    pub claude: LoginMode,
     /// Labels.
     #[serde(default, skip_serializing_if = "Labels::is_empty")]
     pub labels: Labels,

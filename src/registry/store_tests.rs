@@ -5,6 +5,7 @@ use crate::host::data_dir;
 use crate::registry::ports::Machine;
 use crate::registry::record::SCHEMA;
 use crate::vm::guest::Guest;
+use crate::vm::login_mode::LoginMode;
 use crate::vm::port::{HostPort, loopback};
 use crate::vm::size::{CpuCount, DiskSize, MemorySize};
 use crate::vm::spec::{AcceleratorChoice, Hardware};
@@ -32,6 +33,7 @@ fn draft(name: &str) -> Record {
         base: None,
         systems: Vec::new(),
         guest: Guest::Debian,
+        claude: LoginMode::None,
         labels: Default::default(),
         forwards: Vec::new(),
         shares: Vec::new(),

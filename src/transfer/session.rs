@@ -1,10 +1,12 @@
 //! Runs one of the scripts in a guest while a thread reads or writes files.
 
+use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use crate::lifecycle::Engine;
@@ -14,7 +16,7 @@ use crate::lifecycle::start::{self, How};
 use crate::ssh::program::{Program, Sink, Streams};
 use crate::ssh::running::Running;
 use crate::ssh::signals;
-use crate::transfer::bridge::{Flow, Kept};
+use crate::transfer::bridge::{self, Flow, Kept};
 use crate::transfer::error::TransferError;
 use crate::transfer::watch::Watch;
 use crate::vm::name::VmName;
@@ -59,6 +61,11 @@ pub struct Ended {
 }
 
 impl Wanted {
+    /// Wanted to its end, whatever signals do to this process.
+    pub fn always() -> Self {
+        Self(watch::channel(None).1)
+    }
+
     /// Listens to signals. To be called in the runtime.
     pub fn until_signal(watches: Vec<Arc<Watch>>) -> std::io::Result<Self> {
         use crate::ssh::program::Control;
@@ -116,6 +123,27 @@ impl Guests<'_> {
             running = begin => running.map_err(TransferError::reach),
             code = self.wanted.ended(false) => Err(TransferError::Cancelled(code)),
         }
+    }
+
+    /// Runs a script to its end and returns what it wrote to stdout: at most one byte more than `limit`.
+    pub async fn ask(
+        &self,
+        name: &VmName,
+        program: &Program,
+        limit: u64,
+        watch: &Arc<Watch>,
+    ) -> Result<(Vec<u8>, Ended), TransferError> {
+        let running = self.begin(name, program).await?;
+        let flow = Arc::new(Flow::default());
+        // What is asked may take long, in which nothing is said.
+        flow.complete();
+        let (stdout, reader) = bridge::from_guest(Arc::clone(&flow), Arc::clone(watch));
+        let reading = spawn_blocking(move || {
+            let mut answer = Vec::new();
+            reader.take(limit + 1).read_to_end(&mut answer).map(|_| answer)
+        });
+        let ended = self.carry(name, running, mpsc::channel(1).1, stdout, &flow, false).await?;
+        Ok((reading.await.ok().and_then(Result::ok).unwrap_or_default(), ended))
     }
 
     /// Carries the streams of a script to its end. With `cleans_up` it is given time for that when the copy is not

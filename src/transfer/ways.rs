@@ -15,7 +15,7 @@ use crate::transfer::bridge::{self, Flow, Kept, ToGuest};
 use crate::transfer::copy::Copy;
 use crate::transfer::decode::Decoder;
 use crate::transfer::encode::Encoder;
-use crate::transfer::entry::CHUNK;
+use crate::transfer::entry::{CHUNK, Destination};
 use crate::transfer::error::{Stop, StreamError, TransferError};
 use crate::transfer::extract::{Asked, MAX_ENTRIES, ToStream};
 use crate::transfer::host_target::{self, HostTarget};
@@ -75,21 +75,36 @@ impl Copy<'_> {
         if job.nothing_to_do() {
             return Ok(());
         }
-        let (to, token) = (job.to, token()?);
-        let running = self.guests.begin(name, &remote::push(to, job.how(), &token)?).await?;
+        let (to, how, recursive, removals) = (job.to, job.how(), job.recursive, job.removals());
+        let only = job.plan.map(|plan| plan.copy);
+        let watch = Arc::clone(&self.watch);
+        let produce = move |encoder: &mut dyn Destination| {
+            let wanted = |name: &Name| only.as_ref().is_none_or(|only| only.contains(name));
+            let walk = Walk { recursive, wanted: &wanted, watch: &watch };
+            sources.iter().try_for_each(|source| walk.run(source, encoder))
+        };
+        self.send(name, to, how, removals, produce).await
+    }
+
+    /// Sends what is produced, in a thread, to a place in a guest, and then removes there what is listed: names below
+    /// the place, each with `./` before and NUL after it. Nothing is removed when there was a problem.
+    pub async fn send(
+        &self,
+        name: &VmName,
+        to: &Place,
+        how: How,
+        removals: Vec<u8>,
+        produce: impl FnOnce(&mut dyn Destination) -> Result<(), Stop> + Send + 'static,
+    ) -> Result<(), TransferError> {
+        let token = token()?;
+        let running = self.guests.begin(name, &remote::push(to, how, &token)?).await?;
         let flow = Arc::new(Flow::default());
         let (writer, stdin) = bridge::to_guest(Arc::clone(&flow), Arc::clone(&self.watch));
         let (watch, sent_all) = (Arc::clone(&self.watch), Arc::clone(&flow));
-        let (recursive, removals) = (job.recursive, job.removals());
-        let only = job.plan.map(|plan| plan.copy);
         let sending = spawn_blocking(move || {
             let before = watch.problems();
             let mut encoder = Encoder::new(writer, "t/");
-            let wanted = |name: &Name| only.as_ref().is_none_or(|only| only.contains(name));
-            let walk = Walk { recursive, wanted: &wanted, watch: &watch };
-            for source in &sources {
-                walk.run(source, &mut encoder)?;
-            }
+            produce(&mut encoder)?;
             let removals = if watch.problems() == before { removals } else { Vec::new() };
             watch.remove(removals.iter().filter(|byte| **byte == 0).count());
             end_stream(encoder, &token, &removals, &sent_all)
@@ -242,17 +257,7 @@ impl Copy<'_> {
         sums: bool,
     ) -> Result<Manifest, TransferError> {
         let program = remote::list(side, recursive, dir, name, sums)?;
-        let running = self.guests.begin(vm, &program).await?;
-        let flow = Arc::new(Flow::default());
-        // Sums of large files take long, in which nothing is said.
-        flow.complete();
-        let (stdout, reader) = bridge::from_guest(Arc::clone(&flow), Arc::clone(&self.watch));
-        let reading = spawn_blocking(move || {
-            let mut list = Vec::new();
-            reader.take(MAX_LIST + 1).read_to_end(&mut list).map(|_| list)
-        });
-        let ended = self.guests.carry(vm, running, no_input(), stdout, &flow, false).await?;
-        let list = reading.await.ok().and_then(Result::ok).unwrap_or_default();
+        let (list, ended) = self.guests.ask(vm, &program, MAX_LIST, &self.watch).await?;
         if list.len() as u64 > MAX_LIST {
             return Err(stopped(StreamError::TooMuch { what: "bytes of a list of files", limit: MAX_LIST }));
         }

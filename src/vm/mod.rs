@@ -7,6 +7,7 @@ pub mod endpoint;
 pub mod forwarding;
 pub mod guest;
 pub mod label;
+pub mod login_mode;
 pub mod name;
 pub mod port;
 pub mod share;

@@ -8,11 +8,11 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use ai_vm::host::detached;
-use ai_vm::host::layout::VmDir;
+use ai_vm::host::layout::{Identity, VmDir};
 
 use crate::home::{Ran, wait};
 use crate::pty::Pty;
-use crate::sshd::Guest;
+use crate::sshd::{Guest, whoami};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -230,6 +230,20 @@ fn many_that_begin_at_once_are_one() {
 }
 
 #[test]
+fn one_that_has_just_ended_is_not_joined() {
+    let it = Rebuilt::by("echo x >>runs.log");
+    // It is not gone yet when its exit code is there, as a unit of which something is still being ended.
+    let lingering = include_str!("stand_in/systemd.sh").replace("exec \"$@\"'", "\"$@\"; sleep 2'");
+    assert_ne!(lingering, include_str!("stand_in/systemd.sh"));
+    it.write_executable("there/bin/systemd-run", &lingering);
+    for count in 1..=3 {
+        let ran = it.rebuild(&[]);
+        assert_eq!((ran.code, times(&it)), (0, count), "{}", ran.err);
+        assert!(!ran.err.contains("already"), "{}", ran.err);
+    }
+}
+
+#[test]
 fn detached_and_interrupted() {
     let it = Rebuilt::by(IN_TWO_PARTS);
     let ran = it.rebuild(&["-d"]);
@@ -356,6 +370,34 @@ fn json_tells_exit_codes_and_what_went_wrong() {
     let ran = it.guest.home.ok(&["rebuild", "vm", "--json"]);
     let rows: Vec<serde_json::Value> = serde_json::from_str(&ran.out).unwrap();
     assert_eq!((&rows[0]["exit"], &rows[0]["error"]), (&0.into(), &serde_json::Value::Null));
+}
+
+#[test]
+fn many_at_once_also_of_machines_that_something_else_runs() {
+    let it = Rebuilt::by("echo one; sleep 1; exit 9");
+    let home = &it.guest.home;
+    let address = format!("{}@127.0.0.1:{}", whoami(), it.guest.port);
+    let key = it.guest.file(Identity::LOGIN_KEY).display().to_string();
+    let host_key = fs::read_to_string(it.guest.file(Identity::HOST_PUBLIC_KEY)).unwrap();
+    home.ok(&["adopt", "box", &address, "-i", &key, "--host-key", host_key.trim()]);
+    // Both are one machine, so one of them joins the other.
+    let ran = home.run(&["rebuild", "vm", "box"]);
+    let mut lines: Vec<&str> = ran.out.lines().collect();
+    lines.sort_unstable();
+    assert_eq!((ran.code, lines), (9, vec!["box | one", "vm  | one"]), "{}", ran.err);
+    assert!(
+        ran.err.contains("rebuild in `vm` failed") && ran.err.contains("rebuild in `box` failed"),
+        "{}",
+        ran.err
+    );
+    // One that is not reached is a failure of its own, and those that something else runs have to be named.
+    it.does("exit 0");
+    home.ok(&["create", "off", "--no-default-ports"]);
+    let ran = home.run(&["rebuild", "box", "off", "-j", "1"]);
+    assert_eq!(ran.code, 125, "{}", ran.err);
+    assert!(ran.err.contains("box: rebuilt in ") && ran.err.contains("`ai-vm start off`"), "{}", ran.err);
+    let ran = home.run(&["rebuild", "--all"]);
+    assert!(ran.err.contains("vm: rebuilt in ") && !ran.err.contains("box"), "{}", ran.err);
 }
 
 #[test]

@@ -184,6 +184,7 @@ fn target(guest: &Guest) -> Target {
         keys: Vec::new(),
         flake: Said::default(),
         home: None,
+        claude: None,
         config: guest.home.dir().join("config.toml"),
     };
     ready::target(&engine, &record).unwrap()

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use crate::claude;
 use crate::copying;
 use crate::forwards::forwards_both_ways;
 use crate::git;
@@ -55,6 +56,7 @@ type Part = (&'static str, fn(&Home));
 const PARTS: &[Part] = &[
     ("is what was asked for", is_what_was_asked_for),
     ("has what agents need", has_what_agents_need),
+    ("Claude Code starts without a question", claude::starts_without_a_question),
     ("every exit code arrives", every_exit_code_arrives),
     ("ten megabytes pass unchanged", ten_megabytes_pass_unchanged),
     ("a tree goes in and out", copying::a_tree_goes_in_and_out),
@@ -104,7 +106,7 @@ fn is_what_was_asked_for(home: &Home) {
 }
 
 fn has_what_agents_need(home: &Home) {
-    let tools = "systemctl sshd sudo git tmux rsync curl rg jq python3 gcc make node npm claude";
+    let tools = "systemctl sshd sudo git tmux rsync curl rg jq python3 gcc make node npm claude start-claude";
     let missing = sh(
         home,
         &format!("for t in {tools}; do PATH=$PATH:/usr/sbin command -v $t >/dev/null || echo $t; done"),

@@ -15,6 +15,7 @@ mod processes;
 mod pty;
 
 mod brought_image;
+mod claude;
 mod copying;
 mod debian;
 mod forwards;

@@ -16,3 +16,4 @@ mod nix;
 mod rebuild;
 mod sources;
 mod stage;
+mod start_claude;

@@ -4,9 +4,11 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use crate::cli::config::Sync;
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::guest::nixos::flake::{self, Flake, Origin};
+use crate::vm::login_mode::LoginMode;
 use crate::vm::spec::{AcceleratorChoice, UserName};
 
 /// Arguments of `config`.
@@ -29,8 +31,10 @@ struct InForce {
     guest: &'static str,
     flake: Option<Flake>,
     user: Option<UserName>,
+    claude: LoginMode,
     accel: AcceleratorChoice,
     mirror: Option<String>,
+    sync: Sync,
 }
 
 /// Shows the configuration.
@@ -46,8 +50,10 @@ pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
         guest: ctx.default_guest()?.name(),
         flake: flake::named(&ctx.engine.flake),
         user: ctx.config.user.clone(),
+        claude: ctx.config.claude.unwrap_or_default(),
         accel: ctx.config.accel.unwrap_or_default(),
         mirror: ctx.config.mirror.clone(),
+        sync: ctx.config.sync.clone(),
     };
     if args.json {
         ctx.print_json(&in_force)?;
@@ -61,12 +67,14 @@ pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
     );
     let accel = in_force.accel;
     let guest = in_force.guest;
+    let claude = in_force.claude;
+    let sync = toml::to_string(&in_force.sync).map(|text| format!("\n[sync]\n{text}")).unwrap_or_default();
     let flake = in_force.flake.map_or_else(
         || format!("# flake: {}", Origin::Embedded),
         |flake| format!("flake = \"{}\"  # {}", flake.reference.escape_debug(), flake.origin),
     );
     ctx.print(&format!(
-        "# {}{existing}\n# VMs are in {}\nram = \"{}\"\ncpu = {}\nstorage = \"{}\"\nguest = \"{guest}\"\n{flake}\n{user}\naccel = \"{accel}\"\n{mirror}\n",
+        "# {}{existing}\n# VMs are in {}\nram = \"{}\"\ncpu = {}\nstorage = \"{}\"\nguest = \"{guest}\"\n{flake}\n{user}\nclaude = \"{claude}\"\naccel = \"{accel}\"\n{mirror}\n{sync}",
         in_force.file.display(),
         in_force.data.display(),
         hardware.memory,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::cli::commands::share::warn_root;
 use crate::cli::commands::spec::SpecArgs;
 use crate::cli::commands::start;
+use crate::cli::config_sync::ConfigSync;
 use crate::cli::context::Context;
 use crate::cli::each::{EachArgs, each};
 use crate::cli::failure::Failure;
@@ -41,8 +42,9 @@ pub fn run(ctx: &Context, args: Args) -> Result<u8, Failure> {
         ctx.terminal.status(&describe(&record));
     }
     if args.start {
+        let config = ConfigSync::automatic(ctx);
         each(ctx, "create", EachArgs::default(), args.names, |vm| {
-            start::until_ready(vm, args.timeout, How::default())
+            start::until_ready(vm, args.timeout, How::default(), config.clone())
         })
     } else {
         Ok(0)

@@ -6,6 +6,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::cli::commands::exec_many::{self, ManyArgs};
+use crate::cli::config_sync;
 use crate::cli::context::Context;
 use crate::cli::failure::{Failure, UsageError};
 use crate::cli::targets::Targets;
@@ -132,6 +133,7 @@ pub struct Args {
 /// Runs the command and returns its exit code.
 pub fn run(ctx: &Context, args: Args) -> Result<u8, Failure> {
     let tty = if args.tty { true } else { !args.no_tty && ctx.terminal.interactive };
+    config_sync::before(ctx, &args.targets, &args.reach, &args.command);
     let program = args.surroundings.around(args.command)?;
     match args.targets.names.as_slice() {
         [name] if !args.many.are_given() => run_in(ctx, name, &args.reach, &program, tty),

@@ -126,6 +126,7 @@ fn text(vm: &Details) -> String {
         ("cpus", summary.cpus.map(|cpus| cpus.to_string())),
         ("disk", summary.disk_gib.map(|gib| format!("{gib} GiB"))),
         ("ports", Some(ports.join(" ")).filter(|text| !text.is_empty())),
+        ("claude", summary.claude.map(|mode| mode.to_string())),
         ("labels", Some(labels.join(" ")).filter(|text| !text.is_empty())),
         ("created", summary.created.clone()),
         ("started", vm.started.clone()),

@@ -44,10 +44,12 @@ pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
 }
 
 fn as_table(ctx: &Context, vms: &[Summary]) -> String {
+    let with_claude = vms.iter().any(|vm| vm.claude.is_some_and(|mode| !mode.is_none()));
     let with_labels = vms.iter().any(|vm| !vm.labels.is_empty());
     let with_outdated = vms.iter().any(is_outdated);
     let with_problems = vms.iter().any(|vm| vm.problem.is_some());
     let mut headings = vec!["NAME", "STATE", "GUEST", "CPUS", "RAM", "DISK", "SSH", "PORTS"];
+    headings.extend(with_claude.then_some("CLAUDE"));
     headings.extend(with_labels.then_some("LABELS"));
     headings.extend(with_outdated.then_some("OUTDATED"));
     headings.extend(with_problems.then_some("PROBLEM"));
@@ -62,6 +64,9 @@ fn as_table(ctx: &Context, vms: &[Summary]) -> String {
             vm.address.clone().unwrap_or_else(|| or_dash(vm.ssh_port)),
             ports(vm),
         ];
+        row.extend(with_claude.then(|| {
+            vm.claude.filter(|mode| !mode.is_none()).map_or_else(String::new, |mode| mode.to_string())
+        }));
         row.extend(with_labels.then(|| {
             let pairs: Vec<String> = vm.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
             pairs.join(" ")

@@ -6,6 +6,8 @@ pub mod config;
 pub mod cp;
 mod cp_many;
 pub mod create;
+pub mod creds;
+mod creds_status;
 pub mod diff;
 pub mod doctor;
 pub mod exec;
@@ -33,6 +35,7 @@ pub mod ssh_keys;
 pub mod start;
 pub mod stop;
 mod summary;
+pub mod sync;
 pub mod trust;
 pub mod up;
 pub mod wait;
@@ -51,6 +54,7 @@ pub fn run(command: Command, terminal: Terminal) -> Result<u8, Failure> {
     match command {
         Command::Adopt(args) => adopt::run(&ctx, args),
         Command::Create(args) => create::run(&ctx, args),
+        Command::Creds(args) => creds::run(&ctx, args),
         Command::Up(args) => up::run(&ctx, &args),
         Command::Start(args) => start::run(&ctx, &args),
         Command::Stop(args) => stop::run(&ctx, &args),
@@ -62,6 +66,7 @@ pub fn run(command: Command, terminal: Terminal) -> Result<u8, Failure> {
         Command::Exec(args) => exec::run(&ctx, args),
         Command::Forward(args) => forward::run(&ctx, args),
         Command::CompletePlace(args) => complete::run(&ctx, &args),
+        Command::Sync(args) => sync::run(&ctx, &args),
         Command::Cp(args) => cp::run(&ctx, &args),
         Command::Push(args) => push::run(&ctx, &args),
         Command::Fetch(args) => fetch::run(&ctx, &args),

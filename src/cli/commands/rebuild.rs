@@ -98,8 +98,10 @@ pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
         let prefixes: BTreeMap<_, _> = names.iter().cloned().zip(prefixes).collect();
         let work = |job: Job| {
             let prefix = prefixes.get(&job.name).cloned().unwrap_or_default();
-            let shown = (!args.many.is_json())
-                .then(|| FleetSink::Lines(Lines::new(prefix, out.share(), ctx.terminal.stdout)));
+            let shown = (!args.many.is_json()).then(|| {
+                let lines = Lines::new(prefix, out.share(), ctx.terminal.stdout);
+                (FleetSink::Lines(lines), out.share())
+            });
             let how = (what, args.reach.route(), args.reach.start);
             one(ctx.terminal, how, job, shown, Arc::clone(&stages))
         };
@@ -144,7 +146,7 @@ async fn one(
     terminal: Terminal,
     (what, route, start): (What, Route, bool),
     job: Job,
-    shown: Option<FleetSink>,
+    shown: Option<(FleetSink, mpsc::Sender<Bytes>)>,
     stages: Stages,
 ) -> Result<String, Box<dyn Diagnostic>> {
     let Job { engine, name, listener } = job;
@@ -157,19 +159,31 @@ async fn one(
         match news {
             News::Begun => {}
             News::Joined if what == What::Begin => note("one was under way already"),
-            News::Joined => note("one is under way already; this is what it has said"),
+            News::Joined => {
+                note("one is under way already and shown here; what was changed since is for the next one");
+            }
             News::Lost => note("the connection is lost; trying to have one again"),
             News::Back => note("connected again"),
         }
     };
     let rebuild = Rebuild { engine: &engine, name: &name, route, start, log, tell: &tell };
-    let (ended, ()) = tokio::join!(rebuild.run(what, listener), show(shown, chunks));
+    let (mut rebuilding, mut showing) =
+        (std::pin::pin!(rebuild.run(what, listener)), std::pin::pin!(show(shown, chunks)));
+    let ended = tokio::select! {
+        biased;
+        ended = &mut rebuilding => {
+            showing.await;
+            ended
+        }
+        // It ends before only when nobody reads it.
+        () = &mut showing => Err(RebuildError::Unread { name: name.clone() }),
+    };
     enter(Stage::Over);
     match (ended?, what) {
         (End::UnderWay, _) => Ok(format!("under way; `ai-vm rebuild {name}` follows it")),
         (End::Exited(code), What::Log) => Ok(format!("ended with exit code {code}")),
         (End::Exited(0), _) => Ok(format!("rebuilt in {:.1} s", begun.elapsed().as_secs_f64())),
-        (End::Exited(code), _) => Err(RebuildError::Failed { name, code }.into()),
+        (End::Exited(code), _) => Err(RebuildError::Failed { name: name.clone(), code }.into()),
     }
 }
 
@@ -212,15 +226,23 @@ fn say_which_are_outdated(ctx: &Context, rebuilt: &[VmName]) -> Result<(), Failu
     Ok(())
 }
 
-/// Shows a log as it comes, until its end or until nobody reads it.
-async fn show(shown: Option<FleetSink>, mut chunks: mpsc::Receiver<Bytes>) {
-    let Some(mut shown) = shown else {
+/// Shows a log as it comes, until its end or until nobody reads it, which the way to the reader tells at once.
+async fn show(shown: Option<(FleetSink, mpsc::Sender<Bytes>)>, mut chunks: mpsc::Receiver<Bytes>) {
+    let Some((mut shown, reader)) = shown else {
         while chunks.recv().await.is_some() {}
         return;
     };
-    while let Some(chunk) = chunks.recv().await {
-        if !shown.write(chunk).await {
-            return;
+    loop {
+        tokio::select! {
+            chunk = chunks.recv() => match chunk {
+                Some(chunk) => {
+                    if !shown.write(chunk).await {
+                        return;
+                    }
+                }
+                None => break,
+            },
+            () = reader.closed() => return,
         }
     }
     // Whether it was read shows in the other stream's end.

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
+use crate::cli::commands::creds::{Ending, pass_on};
 use crate::cli::commands::start::{SystemArgs, until_ready};
+use crate::cli::config_sync::ConfigSync;
 use crate::cli::context::Context;
 use crate::cli::each::{EachArgs, each};
 use crate::cli::failure::Failure;
 use crate::cli::targets::Targets;
 use crate::cli::values::duration;
 use crate::lifecycle::start::How;
-use crate::lifecycle::stop::stop;
 
 /// Arguments of `restart`.
 #[derive(Debug, clap::Args)]
@@ -36,8 +37,14 @@ pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
     let names = args.targets.named_own(ctx, "restart")?;
     let (time, force, timeout) = (args.time, args.force, args.timeout);
     let how = How { base: args.system.base, ..How::default() };
-    each(ctx, "restart", args.many, names, |vm| async move {
-        stop(&vm.engine, &vm.name, time, force, &vm.listener).await?;
-        until_ready(vm, timeout, how).await
-    })
+    let (ending, config) = (Ending::of(&names), ConfigSync::automatic(ctx));
+    let code = each(ctx, "restart", args.many, names, |vm| {
+        let (ending, config) = (ending.clone(), config.clone());
+        async move {
+            ending.stop(&vm, time, force).await?;
+            until_ready(vm, timeout, how, config).await
+        }
+    })?;
+    pass_on(ctx, &ending)?;
+    Ok(code)
 }

@@ -1,5 +1,6 @@
 //! `ai-vm rm`: removes VMs with their disks.
 
+use crate::cli::commands::creds::{Ending, pass_on};
 use crate::cli::confirm::confirm;
 use crate::cli::context::Context;
 use crate::cli::each::{EachArgs, each};
@@ -31,11 +32,18 @@ pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
         sure(ctx, &list)?;
     }
     let force = args.force;
-    each(ctx, "rm", args.many, names, |vm| async move {
-        let adopted = vm.engine.registry.get(&vm.name).is_ok_and(|record| record.guest.is_adopted());
-        remove(&vm.engine, &vm.name, force, &vm.listener).await?;
-        Ok(if adopted { "forgotten; the machine itself goes on" } else { "removed" }.to_owned())
-    })
+    let ending = Ending::of(&names);
+    let code = each(ctx, "rm", args.many, names, |vm| {
+        let ending = ending.clone();
+        async move {
+            let adopted = vm.engine.registry.get(&vm.name).is_ok_and(|record| record.guest.is_adopted());
+            ending.before_removal(&vm, force).await?;
+            remove(&vm.engine, &vm.name, force, &vm.listener).await?;
+            Ok(if adopted { "forgotten; the machine itself goes on" } else { "removed" }.to_owned())
+        }
+    })?;
+    pass_on(ctx, &ending)?;
+    Ok(code)
 }
 
 /// Asks on a terminal; elsewhere nobody can answer, so the flag has to be given.

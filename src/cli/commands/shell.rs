@@ -3,8 +3,10 @@
 use std::ffi::OsString;
 
 use crate::cli::commands::exec::{ReachArgs, Surroundings, run_in};
+use crate::cli::config_sync;
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
+use crate::cli::targets::{Group, Targets};
 use crate::cli::values::value;
 use crate::ssh::program::Program;
 use crate::vm::name::VmName;
@@ -30,6 +32,8 @@ const THEIR_SHELL: &str = "exec \"${SHELL:-/bin/sh}\" -l";
 
 /// Opens the shell; with a terminal when stdin is one, so that a script can be piped in.
 pub fn run(ctx: &Context, args: Args) -> Result<u8, Failure> {
+    let targets = Targets { names: vec![args.name.clone()], group: Group::default() };
+    config_sync::before(ctx, &targets, &args.reach, &args.command);
     let program = match (args.command, args.surroundings) {
         (command, surroundings) if !command.is_empty() => surroundings.around(command)?,
         (_, surroundings) if surroundings.are_plain() => Program::Shell,

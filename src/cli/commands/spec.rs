@@ -17,6 +17,7 @@ use crate::registry::ports::{DEFAULT_GUEST_PORTS, PortRequest};
 use crate::registry::record::Record;
 use crate::vm::guest::{Family, Guest, Nixos};
 use crate::vm::label::Label;
+use crate::vm::login_mode::LoginMode;
 use crate::vm::name::VmName;
 use crate::vm::port::{ForwardRequest, HostPort, Port};
 use crate::vm::share::Share;
@@ -98,6 +99,13 @@ pub struct SpecArgs {
     /// A label, to name many VMs at once later
     #[arg(short, long = "label", value_name = "KEY=VALUE", value_parser = value::<Label>)]
     labels: Vec<Label>,
+    /// How Claude Code in the VM is logged in: `none`, `token` (see `ai-vm creds set`), or `copy`: as on this machine
+    /// [default: none]
+    #[arg(long, value_name = "MODE", value_parser = value::<LoginMode>)]
+    claude: Option<LoginMode>,
+    /// The same as --claude copy
+    #[arg(long, conflicts_with = "claude")]
+    share_claude_auth: bool,
     #[command(flatten)]
     shares: SpecShares,
 }
@@ -149,6 +157,7 @@ impl SpecArgs {
             ("accelerator", differs(self.accel.as_ref(), Some(&record.accel))),
             ("ports", !self.port.iter().all(fixed)),
             ("SSH port", self.ssh_port.is_some_and(|port| record.ssh().map(|f| f.host) != Some(port))),
+            ("Claude login", differs(self.claude().as_ref(), Some(&record.claude))),
             ("shares", !self.shares.are_met_by(&record.shares)),
             ("labels", !self.labels.iter().all(|label| label.matches(&record.labels))),
         ];
@@ -170,8 +179,13 @@ impl SpecArgs {
             accel: self.accel.or(ctx.config.accel).unwrap_or_default(),
             ports: self.ports(),
             labels: self.labels.iter().map(|label| (label.key.clone(), label.value.clone())).collect(),
+            claude: self.claude().or(ctx.config.claude).unwrap_or_default(),
             shares: shares::choose(&ctx.engine, &self.shares.wanted())?,
         })
+    }
+
+    fn claude(&self) -> Option<LoginMode> {
+        if self.share_claude_auth { Some(LoginMode::Copy) } else { self.claude }
     }
 
     /// What is asked for names the family, else whoever uses this machine has decided, else it is what can be made here.

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::claude::login::deliver::{IN_PASSING, Logins};
+use crate::cli::config_sync::ConfigSync;
 use crate::cli::context::Context;
 use crate::cli::each::{EachArgs, Job, each};
 use crate::cli::failure::Failure;
@@ -52,11 +54,17 @@ pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
             Ok("started".to_owned())
         });
     }
-    each(ctx, "start", args.many, names, |vm| until_ready(vm, timeout, how))
+    let config = ConfigSync::automatic(ctx);
+    each(ctx, "start", args.many, names, |vm| until_ready(vm, timeout, how, config.clone()))
 }
 
 /// Starts one VM, waits until it is ready, and says how to reach it.
-pub async fn until_ready(vm: Job, timeout: Duration, how: How) -> Result<String, Box<dyn Diagnostic>> {
+pub async fn until_ready(
+    vm: Job,
+    timeout: Duration,
+    how: How,
+    config: Option<ConfigSync>,
+) -> Result<String, Box<dyn Diagnostic>> {
     let begun = Instant::now();
     let record = vm.engine.registry.get(&vm.name)?;
     start::launch_vm(&vm.engine, &vm.name, how, &vm.listener).await?;
@@ -67,6 +75,11 @@ pub async fn until_ready(vm: Job, timeout: Duration, how: How) -> Result<String,
             share.guest_path(),
             vm.name
         )));
+    }
+    let logins = Logins { engine: &vm.engine, name: &vm.name, route: IN_PASSING, listener: &vm.listener };
+    logins.at_start().await;
+    if let Some(config) = config {
+        config.at_start(&vm).await;
     }
     let port = vm.engine.registry.get(&vm.name).unwrap_or(record).ssh().map(|forward| forward.host);
     let port = port.map(|port| port.to_string()).unwrap_or_default();

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use crate::cli::commands::creds::{Ending, pass_on};
 use crate::cli::context::Context;
 use crate::cli::each::{EachArgs, each};
 use crate::cli::failure::Failure;
 use crate::cli::targets::Targets;
 use crate::cli::values::duration;
-use crate::lifecycle::stop::stop;
 
 /// Arguments of `stop`.
 #[derive(Debug, clap::Args)]
@@ -28,8 +28,14 @@ pub struct Args {
 pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
     let names = args.targets.named_own(ctx, "stop")?;
     let (time, force) = (args.time, args.force);
-    each(ctx, "stop", args.many, names, |vm| async move {
-        stop(&vm.engine, &vm.name, time, force, &vm.listener).await?;
-        Ok("stopped".to_owned())
-    })
+    let ending = Ending::of(&names);
+    let code = each(ctx, "stop", args.many, names, |vm| {
+        let ending = ending.clone();
+        async move {
+            ending.stop(&vm, time, force).await?;
+            Ok("stopped".to_owned())
+        }
+    })?;
+    pass_on(ctx, &ending)?;
+    Ok(code)
 }

@@ -10,6 +10,7 @@ use crate::lifecycle::observe::Observed;
 use crate::lifecycle::present::Present;
 use crate::lifecycle::shares;
 use crate::vm::guest::Guest;
+use crate::vm::login_mode::LoginMode;
 use crate::vm::name::VmName;
 use crate::vm::port::{Forward, Port, loopback};
 use crate::vm::state::State;
@@ -38,6 +39,8 @@ pub struct Summary {
     pub ports: Vec<PortSummary>,
     /// The folders of this machine that it sees.
     pub shares: Vec<ShareSummary>,
+    /// How Claude Code in it is logged in.
+    pub claude: Option<LoginMode>,
     /// Labels.
     pub labels: BTreeMap<String, String>,
     /// When it was created, RFC 3339.
@@ -85,6 +88,7 @@ impl Summary {
                 .iter()
                 .map(|(share, state)| ShareSummary::new(share, *state))
                 .collect(),
+            claude: record.map(|record| record.claude),
             labels: record.map(|record| record.labels.clone()).unwrap_or_default(),
             created: record.map(|record| record.created.clone()),
             outdated: record.and_then(|record| present.is_outdated(record)),

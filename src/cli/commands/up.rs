@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::cli::commands::create::{describe, register};
 use crate::cli::commands::spec::SpecArgs;
 use crate::cli::commands::start::until_ready;
+use crate::cli::config_sync::ConfigSync;
 use crate::cli::context::Context;
 use crate::cli::each::{EachArgs, each};
 use crate::cli::failure::Failure;
@@ -73,12 +74,13 @@ pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
             }
         }
     }
+    let config = ConfigSync::automatic(ctx);
     each(ctx, "up", args.many, names, |vm| {
-        let error = not_created.remove(&vm.name);
+        let (error, config) = (not_created.remove(&vm.name), config.clone());
         async move {
             match error {
                 Some(error) => Err(error),
-                None => until_ready(vm, timeout, How::default()).await,
+                None => until_ready(vm, timeout, How::default(), config).await,
             }
         }
     })

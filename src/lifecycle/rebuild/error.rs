@@ -10,6 +10,9 @@ const NOT_BEGUN: u8 = 125;
 /// The exit code when nobody reads the log any more, as the shell reports SIGPIPE.
 const PIPE_CLOSED: u8 = 141;
 
+/// What a guest lacks that cannot rebuild itself.
+pub(super) const NO_COMMAND: &str = "there is no command `rebuild`";
+
 /// Why a guest was not rebuilt, or why it is not known how that ended.
 #[derive(Debug, thiserror::Error)]
 pub enum RebuildError {
@@ -89,8 +92,10 @@ impl Diagnostic for RebuildError {
     fn hints(&self) -> Vec<String> {
         match self {
             Self::NotReached(error) => error.hints(),
-            Self::Unable { .. } => {
-                vec!["a guest needs systemd, a command `rebuild`, and `sudo` without a password".to_owned()]
+            Self::Unable { name, what, .. } => {
+                let needs = "a guest needs systemd, a command `rebuild`, and `sudo` without a password";
+                let older = format!("a VM that is outdated can lack it: `ai-vm info {name}`");
+                [needs.to_owned()].into_iter().chain((*what == NO_COMMAND).then_some(older)).collect()
             }
             Self::NoLog { name } => vec![format!("`ai-vm rebuild {name}` begins one")],
             Self::Failed { name, .. } => {

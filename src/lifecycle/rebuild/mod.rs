@@ -19,7 +19,7 @@ use crate::lifecycle::Engine;
 use crate::lifecycle::error::LifecycleError;
 use crate::lifecycle::event::Listener;
 use crate::lifecycle::reach::{self, Route};
-use crate::lifecycle::rebuild::error::RebuildError;
+use crate::lifecycle::rebuild::error::{NO_COMMAND, RebuildError};
 use crate::lifecycle::rebuild::words::{Word, Words};
 use crate::lifecycle::start::{self, How};
 use crate::ssh::command::RemoteCommand;
@@ -41,8 +41,8 @@ const AGAIN: Duration = Duration::from_secs(180);
 /// The pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// How long the script may take to say what it follows. It waits for others that begin for a minute at most.
-const ANSWER: Duration = Duration::from_secs(120);
+/// How long the script may take to say what it follows. It waits for others that begin for two minutes at most.
+const ANSWER: Duration = Duration::from_secs(180);
 
 /// How much of what else was said is kept, in bytes.
 const MAX_SAID: usize = 4096;
@@ -242,7 +242,7 @@ impl Rebuild<'_> {
         let what = match code {
             _ if self.log.is_closed() => return RebuildError::Unread { name },
             80 => "there is no systemd",
-            81 => "there is no command `rebuild`",
+            81 => NO_COMMAND,
             82 => "it cannot write down what it does",
             83 => "systemd did not begin it",
             84 => return RebuildError::NoLog { name },

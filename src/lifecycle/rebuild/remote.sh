@@ -61,12 +61,24 @@ case $what in
     mkdir -p "$runs" || exit 82
     # Whoever has this may start one. It is held for a moment only.
     exec 9>>"$runs/lock" || exit 82
-    flock -w 60 9 || exit 82
+    flock -w 120 9 || exit 82
     if [ ! -e "$runs/$run/begun" ]; then
+      last=$(cat "$runs/last" 2>/dev/null)
       if ! is_under_way; then
         start
-      elif ! is_last; then
-        run=$(cat "$runs/last") || exit 83
+      elif [ -e "$runs/${last:-none}/exit" ]; then
+        # It has just ended, and what it did not see yet is not to be left out. Its unit may still be ending what was
+        # left behind, for which systemd gives 90 s.
+        round=0
+        while is_under_way; do
+          round=$((round + 1))
+          [ "$round" -lt 500 ] || exit 83
+          sleep 0.2
+        done
+        start
+      elif [ "$last" != "$run" ]; then
+        [ -n "$last" ] || exit 83
+        run=$last
         tell "joined $run"
       fi
     fi

@@ -7,7 +7,7 @@ recipe=$root/tmp/recipe
 
 cp -R "$recipe/rootfs/." "$root/"
 chmod -R u=rwX,go=rX "$root/usr/local/lib/ai-vm" "$root/etc/systemd/system" "$root/etc/systemd/network"
-chmod 0755 "$root"/usr/local/lib/ai-vm/* "$root/usr/local/bin" "$root/usr/local/bin/rebuild"
+chmod 0755 "$root"/usr/local/lib/ai-vm/* "$root/usr/local/bin" "$root/usr/local/bin/rebuild" "$root/usr/local/bin/start-claude"
 # Whoever may use sudo may write here without it, so that `ai-vm cp` can.
 mkdir -p "$root/etc/ai-vm/setup.d"
 chroot "$root" chown -R root:sudo /etc/ai-vm
