@@ -52,7 +52,7 @@ _ai_vm() {
       creds:*) if ((COMP_CWORD == 2)); then words='status set push pull wipe'; else words=$(ai-vm ls -q 2>/dev/null); fi ;;
       ssh-keys:*) if ((COMP_CWORD == 2)); then words='show rotate'; else words=$(ai-vm ls -q 2>/dev/null); fi ;;
       cp:*) _ai_vm_places; return 0 ;;
-      create:* | up:* | doctor:* | config:*) ;;
+      create:* | up:* | trust:* | doctor:* | config:*) ;;
       *) words=$(ai-vm ls -q 2>/dev/null) ;;
     esac
   fi

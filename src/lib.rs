@@ -11,6 +11,8 @@
 //! - [`guest`]: what VMs boot.
 //! - [`lifecycle`]: the life of one VM.
 //! - [`transfer`]: files into VMs and out of them.
+//! - [`git`]: commits into VMs and out of them.
+//! - [`project`]: what a repository says about its VM.
 //! - [`claude`]: Claude Code in VMs.
 //! - [`fleet`]: the same in many VMs.
 //! - [`doctor`]: whether this machine has what is needed.
@@ -22,9 +24,11 @@ pub mod cli;
 pub mod diagnostic;
 pub mod doctor;
 pub mod fleet;
+pub mod git;
 pub mod guest;
 pub mod host;
 pub mod lifecycle;
+pub mod project;
 pub mod qemu;
 pub mod registry;
 pub mod ssh;

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 /// The rooms from the ground up. A room may import those before it.
-const ROOMS: [&str; 14] = [
+const ROOMS: [&str; 16] = [
     "diagnostic",
     "vm",
     "host",
@@ -15,6 +15,8 @@ const ROOMS: [&str; 14] = [
     "guest",
     "lifecycle",
     "transfer",
+    "git",
+    "project",
     "claude",
     "fleet",
     "doctor",
@@ -23,10 +25,12 @@ const ROOMS: [&str; 14] = [
 ];
 
 /// Rooms that lie side by side: neither imports the other.
-const APART: [(&str, &str); 6] = [
+const APART: [(&str, &str); 8] = [
     ("qemu", "ssh"),
     ("lifecycle", "ui"),
     ("transfer", "ui"),
+    ("git", "ui"),
+    ("project", "ui"),
     ("claude", "ui"),
     ("fleet", "ui"),
     ("doctor", "ui"),

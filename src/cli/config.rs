@@ -11,6 +11,7 @@ use crate::vm::guest::Family;
 use crate::vm::login_mode::LoginMode;
 use crate::vm::size::{CpuCount, DiskSize, MemorySize};
 use crate::vm::spec::{AcceleratorChoice, Hardware, UserName};
+use crate::vm::typed;
 
 /// The largest configuration file that is read, in bytes.
 const MAX_BYTES: u64 = 64 * 1024;
@@ -20,31 +21,31 @@ const MAX_BYTES: u64 = 64 * 1024;
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// Memory of a new VM, as on the command line: `ram = "8gb"` or `ram = 8`.
-    #[serde(default, deserialize_with = "as_typed")]
+    #[serde(default, deserialize_with = "typed::value")]
     pub ram: Option<MemorySize>,
     /// Processors of a new VM.
-    #[serde(default, deserialize_with = "as_typed")]
+    #[serde(default, deserialize_with = "typed::value")]
     pub cpu: Option<CpuCount>,
     /// Disk of a new VM.
-    #[serde(default, deserialize_with = "as_typed")]
+    #[serde(default, deserialize_with = "typed::value")]
     pub storage: Option<DiskSize>,
     /// Guest family of a new VM.
-    #[serde(default, deserialize_with = "as_typed")]
+    #[serde(default, deserialize_with = "typed::value")]
     pub guest: Option<Family>,
     /// The flake that NixOS guests are built from.
     #[serde(default)]
     pub flake: Option<String>,
     /// Login name in a new VM.
-    #[serde(default, deserialize_with = "as_typed")]
+    #[serde(default, deserialize_with = "typed::value")]
     pub user: Option<UserName>,
     /// How Claude Code in a new VM is logged in.
-    #[serde(default, deserialize_with = "as_typed")]
+    #[serde(default, deserialize_with = "typed::value")]
     pub claude: Option<LoginMode>,
     /// What of this machine's Claude Code configuration VMs get.
     #[serde(default)]
     pub sync: SyncSettings,
     /// How processors are run.
-    #[serde(default, deserialize_with = "as_typed")]
+    #[serde(default, deserialize_with = "typed::value")]
     pub accel: Option<AcceleratorChoice>,
     /// The Debian mirror that images are made from.
     #[serde(default)]
@@ -69,26 +70,6 @@ impl Default for SyncSettings {
     fn default() -> Self {
         Self { auto: true, plugins: false, hooks: false, env: Vec::new() }
     }
-}
-
-/// Reads a value with the parser of the command line, from a string or a whole number.
-fn as_typed<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
-where
-    D: serde::Deserializer<'de>,
-    T: std::str::FromStr,
-    T::Err: std::fmt::Display,
-{
-    #[derive(Deserialize)]
-    #[serde(untagged, expecting = "a string or a whole number")]
-    enum Typed {
-        Number(u64),
-        Text(String),
-    }
-    let text = match Typed::deserialize(deserializer)? {
-        Typed::Number(number) => number.to_string(),
-        Typed::Text(text) => text,
-    };
-    text.parse().map(Some).map_err(serde::de::Error::custom)
 }
 
 /// Why the configuration file is not used.
@@ -141,11 +122,10 @@ impl Config {
     }
 
     fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        toml::from_str(text).map_err(|error| {
-            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
-            let line = before.matches('\n').count() + 1;
-            let reason = error.message().split_whitespace().collect::<Vec<_>>().join(" ");
-            ConfigError::Content { path: path.to_owned(), line, reason }
+        typed::read(text).map_err(|typed::Mistake { line, reason }| ConfigError::Content {
+            path: path.to_owned(),
+            line,
+            reason,
         })
     }
 

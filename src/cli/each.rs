@@ -1,5 +1,6 @@
 //! The same for many VMs at once: one result each, one exit code for all.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 
@@ -49,6 +50,9 @@ struct Row {
     /// What the VM does afterwards, as `ls` has it; `null` when there is none any more.
     state: Option<State>,
     error: Option<RowError>,
+    /// What a verb has to tell besides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<serde_json::Value>,
     /// The exit code that this VM by itself gives; `null` when the failure was another one's.
     exit: Option<u8>,
     /// From the beginning of its own part, in seconds.
@@ -133,13 +137,28 @@ where
 
 /// The part of [`each`] after all of it.
 pub fn report(ctx: &Context, action: &'static str, args: EachArgs, all: All) -> Result<u8, Failure> {
+    report_with(ctx, action, args, all, BTreeMap::new())
+}
+
+/// The same, with what the verb has to tell of each VM in `--json`.
+pub fn report_with(
+    ctx: &Context,
+    action: &'static str,
+    args: EachArgs,
+    all: All,
+    mut details: BTreeMap<VmName, serde_json::Value>,
+) -> Result<u8, Failure> {
     let failed = all.outcomes.iter().filter_map(|outcome| match &outcome.end {
         End::Failed(error) => Some(error.exit_code()),
         End::Done(_) | End::Cancelled => None,
     });
     let code = exit_code(failed.chain(all.panicked.then_some(1)));
     if args.json {
-        ctx.print_json(&rows(ctx, action, all.outcomes)?)?;
+        let mut rows = rows(ctx, action, all.outcomes)?;
+        for row in &mut rows {
+            row.detail = details.remove(&row.name);
+        }
+        ctx.print_json(&rows)?;
     }
     Ok(code)
 }
@@ -169,7 +188,7 @@ fn rows(ctx: &Context, action: &'static str, outcomes: Vec<Outcome>) -> Result<V
         };
         let state = seen.iter().find(|vm| vm.entry.name == name).map(|vm| vm.state);
         let ok = error.is_none();
-        Row { name, action, ok, result, state, error, exit, duration_s: took.as_secs_f64() }
+        Row { name, action, ok, result, state, error, detail: None, exit, duration_s: took.as_secs_f64() }
     };
     Ok(outcomes.into_iter().map(row).collect())
 }

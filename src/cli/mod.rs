@@ -9,6 +9,7 @@ pub mod each;
 pub mod failure;
 pub mod fleet_output;
 pub mod parallel;
+pub mod project;
 pub mod root;
 mod slip;
 pub mod targets;

@@ -3,8 +3,9 @@
 use clap::{Parser, Subcommand};
 
 use crate::cli::commands::{
-    adopt, complete, config, cp, create, creds, doctor, exec, forward, image, info, logs, ls, port, proxy,
-    rebuild, restart, rm, share, shell, ssh_config, ssh_keys, start, stop, sync, up, wait,
+    adopt, complete, config, cp, create, creds, diff, doctor, exec, fetch, forward, image, info, logs, ls,
+    port, proxy, push, rebuild, restart, rm, share, shell, ssh_config, ssh_keys, start, stop, sync, trust,
+    up, wait,
 };
 
 /// A fleet of named virtual machines on this workstation, so that coding agents can work at full permission
@@ -50,6 +51,14 @@ pub enum Command {
     Rebuild(rebuild::Args),
     /// Copy files into VMs, out of them, and between them
     Cp(cp::Args),
+    /// Bring a branch of this git repository into VMs
+    Push(push::Args),
+    /// Fetch what was committed in VMs into this git repository, as `ai-vm-NAME/BRANCH`, and say what deserves a look
+    Fetch(fetch::Args),
+    /// Show what a VM's work changes
+    Diff(diff::Args),
+    /// Agree to what a repository's `.ai-vm.toml` asks of this machine
+    Trust(trust::Args),
     /// Open a login shell in a VM
     Shell(shell::Args),
     /// Show what a VM wrote to its console, or what QEMU said

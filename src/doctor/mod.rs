@@ -34,13 +34,14 @@ pub struct Finding {
 }
 
 /// Programs that are run, with the packages that bring them, and what for.
-const PROGRAMS: [(&str, &str, &str); 6] = [
+const PROGRAMS: [(&str, &str, &str); 7] = [
     ("qemu-img", "qemu-utils", "makes disks"),
     ("mmdebstrap", "mmdebstrap", "makes the Debian image"),
     ("mke2fs", "e2fsprogs", "makes the Debian image"),
     ("tar", "tar", "makes the Debian image"),
     ("bash", "bash", "makes the Debian image"),
     ("curl", "curl", "downloads images"),
+    ("git", "git", "pushes work into VMs and fetches it"),
 ];
 
 /// Makes all checks.

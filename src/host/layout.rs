@@ -101,6 +101,11 @@ impl Layout {
         self.root.join("ssh_proxy")
     }
 
+    /// What the user has agreed to of files that repositories bring, one file each.
+    pub fn trust(&self) -> PathBuf {
+        self.root.join("trust")
+    }
+
     /// What is kept of logins of Claude Code: [`Claude`] has the names in it.
     pub fn claude(&self, name: &str) -> PathBuf {
         self.root.join("claude").join(name)

@@ -9,6 +9,7 @@ pub mod folder;
 pub mod layout;
 pub mod listeners;
 pub mod lock;
+pub mod pipe;
 pub mod process;
 pub mod program;
 pub mod public_socket;

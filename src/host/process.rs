@@ -1,4 +1,4 @@
-//! Runs other programs to their end, always under a deadline. The only place that spawns processes.
+//! Runs other programs to their end, always under a deadline.
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
@@ -13,19 +13,19 @@ use crate::host::files;
 use crate::host::program::{ProcessError, ending, short_name};
 
 /// The most that is kept of what a program writes, in bytes.
-const MAX_OUTPUT: u64 = 8 << 20;
+pub const MAX_OUTPUT: u64 = 8 << 20;
 
 /// How long a program that is told to end may take before it is killed.
-const GRACE: Duration = Duration::from_secs(5);
+pub(super) const GRACE: Duration = Duration::from_secs(5);
 
 /// A program running in a process group of its own, which is ended when this value is dropped.
-struct Running {
-    child: Child,
+pub(super) struct Running {
+    pub(super) child: Child,
     group: Option<Pid>,
 }
 
 impl Running {
-    fn spawn(command: &mut Command) -> io::Result<Self> {
+    pub(super) fn spawn(command: &mut Command) -> io::Result<Self> {
         command.process_group(0);
         die_with_parent(command);
         let child = command.spawn()?;
@@ -33,7 +33,7 @@ impl Running {
     }
 
     /// Waits for the end; `None` at the deadline.
-    fn wait(&mut self, deadline: Instant) -> io::Result<Option<ExitStatus>> {
+    pub(super) fn wait(&mut self, deadline: Instant) -> io::Result<Option<ExitStatus>> {
         let mut pause = Duration::from_micros(200);
         loop {
             if let Some(status) = self.child.try_wait()? {
@@ -102,7 +102,8 @@ pub fn output(command: &mut Command, limit: Duration) -> Result<Vec<u8>, Process
     }
 }
 
-fn collect(pipe: Option<impl Read + Send + 'static>) -> mpsc::Receiver<Vec<u8>> {
+/// Reads a pipe from its beginning, up to a limit; what was read comes when the pipe ends.
+pub(super) fn collect(pipe: Option<impl Read + Send + 'static>) -> mpsc::Receiver<Vec<u8>> {
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || {
         let mut bytes = Vec::new();

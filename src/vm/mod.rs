@@ -16,3 +16,4 @@ pub mod size;
 pub mod socket_table;
 pub mod spec;
 pub mod state;
+pub mod typed;

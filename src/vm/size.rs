@@ -132,6 +132,31 @@ impl FromStr for DiskSize {
     }
 }
 
+/// An amount of data that is a bound, from 1 MiB to 10 TiB. A bare number means GiB.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DataSize(u64);
+
+impl DataSize {
+    const WHAT: &'static str = "size";
+    const RANGE: &'static str = "from 1mb to 10tb";
+
+    /// Returns the size in bytes.
+    pub const fn bytes(self) -> u64 {
+        self.0 * 1024 * 1024
+    }
+}
+
+impl FromStr for DataSize {
+    type Err = SizeError;
+
+    fn from_str(text: &str) -> Result<Self, SizeError> {
+        let mib = parse_mib(text, Self::WHAT, "`4gb`, `500mb` or `1tb`")?;
+        mib.filter(|mib| (1..=10 * 1024 * 1024).contains(mib)).map(Self).ok_or_else(|| {
+            SizeError::OutOfRange { given: text.trim().to_owned(), what: Self::WHAT, range: Self::RANGE }
+        })
+    }
+}
+
 /// Number of virtual processors, from 1 to 128, written `4` or `4cpu`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "u64", into = "u64")]

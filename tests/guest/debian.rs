@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crate::claude;
 use crate::copying;
 use crate::forwards::forwards_both_ways;
+use crate::git;
 use crate::home::{Home, Ran, finish, wait};
 use crate::nixos_shaped;
 use crate::processes;
@@ -59,6 +60,7 @@ const PARTS: &[Part] = &[
     ("every exit code arrives", every_exit_code_arrives),
     ("ten megabytes pass unchanged", ten_megabytes_pass_unchanged),
     ("a tree goes in and out", copying::a_tree_goes_in_and_out),
+    ("work goes there and comes back", git::work_goes_there_and_comes_back),
     ("argv arrives through every login shell", argv_arrives_through_every_login_shell),
     ("users and directories", users_and_directories),
     ("signals are passed on", signals_are_passed_on),

@@ -19,6 +19,7 @@ mod claude;
 mod copying;
 mod debian;
 mod forwards;
+mod git;
 mod killed_build;
 mod nixos_shaped;
 mod rebuild;

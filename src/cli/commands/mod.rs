@@ -8,10 +8,14 @@ mod cp_many;
 pub mod create;
 pub mod creds;
 mod creds_status;
+pub mod diff;
 pub mod doctor;
 pub mod exec;
 mod exec_many;
+pub mod fetch;
+mod fetched;
 pub mod forward;
+mod git;
 mod hold;
 pub mod image;
 pub mod info;
@@ -19,6 +23,7 @@ pub mod logs;
 pub mod ls;
 pub mod port;
 pub mod proxy;
+pub mod push;
 pub mod rebuild;
 pub mod restart;
 pub mod rm;
@@ -31,6 +36,7 @@ pub mod start;
 pub mod stop;
 mod summary;
 pub mod sync;
+pub mod trust;
 pub mod up;
 pub mod wait;
 
@@ -62,6 +68,10 @@ pub fn run(command: Command, terminal: Terminal) -> Result<u8, Failure> {
         Command::CompletePlace(args) => complete::run(&ctx, &args),
         Command::Sync(args) => sync::run(&ctx, &args),
         Command::Cp(args) => cp::run(&ctx, &args),
+        Command::Push(args) => push::run(&ctx, &args),
+        Command::Fetch(args) => fetch::run(&ctx, &args),
+        Command::Diff(args) => diff::run(&ctx, &args),
+        Command::Trust(args) => trust::run(&ctx, &args),
         Command::Shell(args) => shell::run(&ctx, args),
         Command::Logs(args) => logs::run(&ctx, &args),
         Command::Wait(args) => wait::run(&ctx, &args),

@@ -12,6 +12,7 @@ use crate::guest::nixos::flake;
 use crate::host::files::failed;
 use crate::lifecycle::create::NewVm;
 use crate::lifecycle::shares::{self, Wanted};
+use crate::project::file::Wishes;
 use crate::registry::ports::{DEFAULT_GUEST_PORTS, PortRequest};
 use crate::registry::record::Record;
 use crate::vm::guest::{Family, Guest, Nixos};
@@ -110,6 +111,32 @@ pub struct SpecArgs {
 }
 
 impl SpecArgs {
+    /// Completes what was typed with what a repository says, which must have been agreed to as far as it needs that.
+    pub fn or(mut self, wishes: &Wishes) -> Self {
+        self.ram = self.ram.or(wishes.ram);
+        self.cpu = self.cpu.or(wishes.cpu);
+        self.storage = self.storage.or(wishes.storage);
+        self.user = self.user.or_else(|| wishes.user.clone());
+        // Who names a guest in any way has decided all of it.
+        if self.guest.is_none() && self.image.is_none() && self.flake.is_none() {
+            self.guest = wishes.guest;
+            self.image.clone_from(&wishes.image);
+            self.sha256.clone_from(&wishes.sha256);
+            self.flake.clone_from(&wishes.flake);
+        }
+        if self.port.is_empty() {
+            self.port.clone_from(&wishes.ports);
+        }
+        if self.labels.is_empty() {
+            self.labels.clone_from(&wishes.labels);
+        }
+        if self.shares.share_rw.is_empty() && self.shares.share_ro.is_empty() {
+            self.shares.share_rw.clone_from(&wishes.share_rw);
+            self.shares.share_ro.clone_from(&wishes.share_ro);
+        }
+        self
+    }
+
     /// Names what was asked for that an existing VM has otherwise.
     pub fn differences(&self, ctx: &Context, record: &Record) -> Vec<&'static str> {
         fn differs<T: PartialEq>(asked: Option<&T>, has: Option<&T>) -> bool {

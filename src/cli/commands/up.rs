@@ -10,6 +10,7 @@ use crate::cli::config_sync::ConfigSync;
 use crate::cli::context::Context;
 use crate::cli::each::{EachArgs, each};
 use crate::cli::failure::Failure;
+use crate::cli::project;
 use crate::cli::targets::each_once;
 use crate::cli::values::{duration, value};
 use crate::lifecycle::start::How;
@@ -17,9 +18,15 @@ use crate::vm::name::VmName;
 
 /// Arguments of `up`.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "A repository can have a file `.ai-vm.toml` at its top, which `ai-vm up` without a name follows, or with the \
+    name that it says. What is typed comes first. It may say `name`, `ram`, `cpu`, `storage` and `user`; and, once you have \
+    agreed to just that text with `ai-vm trust`: `guest`, `image`, `sha256`, `flake`, `ports`, `share-rw`, `share-ro` \
+    and `labels`, or more than this machine can spare."
+)]
 pub struct Args {
-    /// Names: letters, digits, - and _
-    #[arg(value_name = "NAME", required = true, value_parser = value::<VmName>)]
+    /// Names: letters, digits, - and _; none where a `.ai-vm.toml` in or above this folder says what is meant
+    #[arg(value_name = "NAME", value_parser = value::<VmName>)]
     names: Vec<VmName>,
     #[command(flatten)]
     spec: SpecArgs,
@@ -33,19 +40,33 @@ pub struct Args {
 /// Brings VMs up. Safe to run again: what is there is used as it is. One that cannot be created does not keep the
 /// others waiting.
 pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
-    let names = each_once(&args.names);
+    let project = project::meant(&args.names)?;
+    let names = match &project {
+        Some(project) => vec![project.name()?],
+        None => each_once(&args.names),
+    };
+    let spec = |exists: bool| match &project {
+        None => Ok(args.spec.clone()),
+        // What it needs consent for is not asked of a VM that is there.
+        Some(project) if exists => Ok(args.spec.clone().or(&project.free())),
+        Some(project) => {
+            project::consent(ctx, project)?;
+            ctx.terminal.status(&format!("as `{}` says", project.path.display()));
+            Ok::<_, Failure>(args.spec.clone().or(&project.all()))
+        }
+    };
     let timeout = args.timeout;
     let mut not_created = HashMap::new();
     // One after the other, so that ports are given in the order of the names.
     for name in &names {
         match ctx.registry().entry(name.clone()) {
-            None => match register(ctx, name.clone(), &args.spec) {
+            None => match register(ctx, name.clone(), &spec(false)?) {
                 Ok(record) => ctx.terminal.status(&describe(&record)),
                 Err(error) => drop(not_created.insert(name.clone(), error)),
             },
             Some(entry) => {
-                let ignored =
-                    entry.record.map(|record| args.spec.differences(ctx, &record)).unwrap_or_default();
+                let spec = spec(true)?;
+                let ignored = entry.record.map(|record| spec.differences(ctx, &record)).unwrap_or_default();
                 if !ignored.is_empty() {
                     let ignored = ignored.join(", ");
                     ctx.terminal.warn(&format!("{name}: exists already and keeps its own {ignored}"));
