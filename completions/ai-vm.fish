@@ -16,7 +16,7 @@ function __ai_vm_verb_is
 end
 
 complete -c ai-vm -n __fish_use_subcommand -f -a '(__ai_vm_verbs)'
-complete -c ai-vm -n '__ai_vm_verb_is start stop restart rm ls list info exec shell forward logs wait rebuild push fetch diff ssh-config proxy' -f -a '(ai-vm ls -q 2>/dev/null)'
+complete -c ai-vm -n '__ai_vm_verb_is start stop restart rm ls list info exec shell forward logs wait rebuild sync push fetch diff ssh-config proxy' -f -a '(ai-vm ls -q 2>/dev/null)'
 complete -c ai-vm -n '__ai_vm_verb_is cp' -F -a '(ai-vm complete-place -- (commandline -ct) 2>/dev/null)'
 complete -c ai-vm -n '__ai_vm_verb_is image; and test (count (commandline -opc)) -eq 2' -f -a 'ls build rm prune'
 complete -c ai-vm -n '__ai_vm_verb_is image; and test (count (commandline -opc)) -gt 2' -f -a '(ai-vm image ls -q 2>/dev/null)'

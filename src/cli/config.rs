@@ -43,7 +43,7 @@ pub struct Config {
     pub claude: Option<LoginMode>,
     /// What of this machine's Claude Code configuration VMs get.
     #[serde(default)]
-    pub sync: Sync,
+    pub sync: SyncSettings,
     /// How processors are run.
     #[serde(default, deserialize_with = "typed::value")]
     pub accel: Option<AcceleratorChoice>,
@@ -55,7 +55,7 @@ pub struct Config {
 /// What of this machine's Claude Code configuration VMs get, and when.
 #[derive(Clone, Debug, Deserialize, serde::Serialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Sync {
+pub struct SyncSettings {
     /// Whether it is sent when a VM starts, and before `start-claude`, without being asked for.
     pub auto: bool,
     /// Whether plugins are.
@@ -66,7 +66,7 @@ pub struct Sync {
     pub env: Vec<String>,
 }
 
-impl Default for Sync {
+impl Default for SyncSettings {
     fn default() -> Self {
         Self { auto: true, plugins: false, hooks: false, env: Vec::new() }
     }

@@ -475,10 +475,22 @@ fn the_newest_login_does_not_go_with_a_vm() {
     for part in ["may have the newest login", "ai-vm start vm", "ai-vm rm --force vm"] {
         assert!(ran.err.contains(part), "{}", ran.err);
     }
+    let ran = with_host(&guest, &dir, &["start", "--new-disk", "vm"]);
+    assert!(ran.code == 4 && ran.err.contains("--mode none"), "{}", ran.err);
     // Somebody else has a newer one: what is in the VM is worthless.
     fs::write(dir.join(".credentials.json"), login(3, in_seconds(9 * HOURS)).to_string()).unwrap();
     with_host(&guest, &dir, &["creds", "push", "vm"]);
     assert_eq!(number(&there), Some(1), "it does not run");
+    let ran = with_host(&guest, &dir, &["rm", "vm"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+}
+
+#[test]
+fn a_vm_whose_login_was_fetched_may_go() {
+    let (guest, dir) = vm();
+    fs::write(dir.join(".credentials.json"), login(1, in_seconds(600)).to_string()).unwrap();
+    assert_eq!(with_host(&guest, &dir, &["creds", "set", "vm", "--mode", "copy"]).code, 0);
+    assert_eq!(with_host(&guest, &dir, &["stop", "vm", "-t", "1"]).code, 0);
     let ran = with_host(&guest, &dir, &["rm", "vm"]);
     assert_eq!(ran.code, 0, "{}", ran.err);
 }

@@ -198,8 +198,9 @@ fn links_are_followed_in_the_home_and_not_to_secrets() {
     link(Path::new("nowhere"), "commands/nowhere.md");
     link(Path::new("."), "commands/round");
     link(Path::new(".."), "commands/above");
+    link(&stage.home, "commands/home");
     let said = stage.sync(&[]);
-    assert!(said.contains("sent 2 files") && said.contains("8 left out"), "{said}");
+    assert!(said.contains("sent 2 files") && said.contains("9 left out"), "{said}");
     assert_eq!(fs::read_to_string(stage.there("CLAUDE.md")).unwrap(), "from the dotfiles");
     assert!(stage.there("CLAUDE.md").symlink_metadata().unwrap().is_file());
     assert!(stage.there("skills/s/SKILL.md").symlink_metadata().unwrap().is_file());

@@ -1,6 +1,7 @@
 //! What of this machine's configuration a guest is to have: files as they are, or made of them.
 
 use std::collections::BTreeMap;
+use std::fs::Metadata;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
@@ -37,6 +38,9 @@ const HISTORY: [&str; 2] = ["history.jsonl", "projects"];
 
 /// The most of a file that is read to be changed, in bytes.
 const MAX_MADE: u64 = 4 << 20;
+
+/// Why a file is not sent that is called like one with keys or logins.
+const SECRET: &str = "its name is that of a secret";
 
 /// Where what dotfile managers link to may lie besides the home: what is there is readable for everybody.
 const STORE: &str = "/nix/store";
@@ -174,10 +178,7 @@ impl Look<'_> {
         if last == b".git" {
             return;
         }
-        let resolved = self.resolve(path).and_then(|real| match real.metadata() {
-            Ok(found) => Ok((real, found)),
-            Err(error) => Err(error.to_string()),
-        });
+        let resolved = self.resolve(path);
         let (real, found) = match resolved {
             Ok(found) => found,
             Err(why) => return view.left_out.push(format!("{name}: {why}")),
@@ -212,17 +213,27 @@ impl Look<'_> {
         }
     }
 
-    /// Returns where a path leads, if that may be sent.
-    fn resolve(&self, path: &Path) -> Result<PathBuf, String> {
+    /// Returns where a path leads, if that may be sent, and what is there. The directory that it is in has no links on the
+    /// way to it, and may be sent.
+    fn resolve(&self, path: &Path) -> Result<(PathBuf, Metadata), String> {
+        let is_secret = |path: &Path| path.file_name().is_some_and(|last| is_secret(&last.to_string_lossy()));
+        let found = path.symlink_metadata().map_err(|error| error.to_string())?;
+        if is_secret(path) {
+            return Err(SECRET.to_owned());
+        }
+        if !found.is_symlink() {
+            return Ok((path.to_owned(), found));
+        }
         let real = path.canonicalize().map_err(|error| error.to_string())?;
-        for last in [path.file_name(), real.file_name()].into_iter().flatten() {
-            if is_secret(&last.to_string_lossy()) {
-                return Err("its name is that of a secret".to_owned());
-            }
+        if is_secret(&real) {
+            return Err(SECRET.to_owned());
         }
         let allowed = if let Ok(below) = real.strip_prefix(self.real) {
             let top = below.components().next().map(|top| top.as_os_str().to_string_lossy());
             top.is_some_and(|top| self.what.tops().contains(&&*top))
+        } else if self.real.starts_with(&real) {
+            // A whole home, or what else it lies in.
+            false
         } else if real.starts_with(&self.source.home) {
             let secret =
                 |above: &Path| SECRETS.iter().any(|secret| *secret != ".claude" && above.ends_with(secret));
@@ -230,7 +241,11 @@ impl Look<'_> {
         } else {
             real.starts_with(STORE)
         };
-        if allowed { Ok(real) } else { Err(format!("it leads to `{}`, which is not sent", real.display())) }
+        if !allowed {
+            return Err(format!("it leads to `{}`, which is not sent", real.display()));
+        }
+        let found = real.metadata().map_err(|error| error.to_string())?;
+        Ok((real, found))
     }
 
     /// Returns what a file becomes in a guest.
@@ -255,7 +270,7 @@ impl Look<'_> {
         Ok(Content::File(real.to_owned()))
     }
 
-    fn put(&self, view: &mut View, name: Name, content: Content, real: &Path, found: &std::fs::Metadata) {
+    fn put(&self, view: &mut View, name: Name, content: Content, real: &Path, found: &Metadata) {
         // What its owner may not change here, as in the Nix store, is the guest's own.
         let (mask, least) = if content == Content::Dir { (DIR_MODE, 0o700) } else { (FILE_MODE, 0o600) };
         let size = match &content {

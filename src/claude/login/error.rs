@@ -218,7 +218,9 @@ impl Diagnostic for LoginError {
             Self::Kept { .. } => vec!["forget it: `ai-vm creds wipe --store`".to_owned()],
             Self::LastCopy { name } => vec![
                 format!("fetch it first: `ai-vm start {name}`, then `ai-vm creds pull {name}`"),
-                format!("or let it go: `ai-vm rm --force {name}`"),
+                format!(
+                    "or let it go: `ai-vm rm --force {name}`, or `ai-vm creds set {name} --mode none` first"
+                ),
             ],
             Self::Token(error) => error.hints(),
             Self::Registry(error) => error.hints(),

@@ -366,3 +366,7 @@ fn judge(
         }
     }
 }
+
+#[cfg(test)]
+#[path = "store_tests.rs"]
+mod tests;

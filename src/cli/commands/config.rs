@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::cli::config::Sync;
+use crate::cli::config::SyncSettings;
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::guest::nixos::flake::{self, Flake, Origin};
@@ -34,7 +34,7 @@ struct InForce {
     claude: LoginMode,
     accel: AcceleratorChoice,
     mirror: Option<String>,
-    sync: Sync,
+    sync: SyncSettings,
 }
 
 /// Shows the configuration.

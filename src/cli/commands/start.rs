@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::claude::login::deliver::{IN_PASSING, Logins};
+use crate::claude::login::error::LoginError;
 use crate::cli::config_sync::ConfigSync;
 use crate::cli::context::Context;
 use crate::cli::each::{EachArgs, Job, each};
@@ -50,12 +51,22 @@ pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
     let how = How { new_disk: args.new_disk, base: args.system.base };
     if args.no_wait {
         return each(ctx, "start", args.many, names, |vm| async move {
+            may_begin(&vm, how)?;
             start::launch_vm(&vm.engine, &vm.name, how, &vm.listener).await?;
             Ok("started".to_owned())
         });
     }
     let config = ConfigSync::automatic(ctx);
     each(ctx, "start", args.many, names, |vm| until_ready(vm, timeout, how, config.clone()))
+}
+
+const fn logins(vm: &Job) -> Logins<'_> {
+    Logins { engine: &vm.engine, name: &vm.name, route: IN_PASSING, listener: &vm.listener }
+}
+
+/// Refuses a new disk where the newest login might go with the old one.
+fn may_begin(vm: &Job, how: How) -> Result<(), LoginError> {
+    if how.new_disk { logins(vm).may_go() } else { Ok(()) }
 }
 
 /// Starts one VM, waits until it is ready, and says how to reach it.
@@ -67,6 +78,7 @@ pub async fn until_ready(
 ) -> Result<String, Box<dyn Diagnostic>> {
     let begun = Instant::now();
     let record = vm.engine.registry.get(&vm.name)?;
+    may_begin(&vm, how)?;
     start::launch_vm(&vm.engine, &vm.name, how, &vm.listener).await?;
     reach::wait(&vm.engine, &vm.name, Patience::of(timeout), &vm.listener).await?;
     if let Some(share) = shares::missing(&vm.engine, &vm.name, &vm.listener).await {
@@ -76,8 +88,7 @@ pub async fn until_ready(
             vm.name
         )));
     }
-    let logins = Logins { engine: &vm.engine, name: &vm.name, route: IN_PASSING, listener: &vm.listener };
-    logins.at_start().await;
+    logins(&vm).at_start().await;
     if let Some(config) = config {
         config.at_start(&vm).await;
     }
