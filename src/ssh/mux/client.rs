@@ -94,6 +94,10 @@ async fn ask(
     let (stdout, stdout_there) = io::pipe()?;
     let (stderr, stderr_there) = io::pipe()?;
     let claim = Claim::new()?;
+    // Before anything is sent: a command that fails afterwards could not tell whether its program is run.
+    let stdin = pipe::Sender::from_owned_fd(stdin.into())?;
+    let stdout = pipe::Receiver::from_owned_fd(stdout.into())?;
+    let stderr = pipe::Receiver::from_owned_fd(stderr.into())?;
     let brought = brought.map(TcpStream::into_std).transpose()?;
     let pipes = [stdin_there.as_fd(), stdout_there.as_fd(), stderr_there.as_fd()];
     wire::send(&stream, request, pipes, &claim, brought.as_ref().map(AsFd::as_fd))?;
@@ -110,13 +114,7 @@ async fn ask(
     if reply != Ok(Some(Reply::Running)) && claim.make() {
         return Ok(None);
     }
-    Ok(Some(Remote {
-        hear,
-        tell,
-        stdin: pipe::Sender::from_owned_fd(stdin.into())?,
-        stdout: pipe::Receiver::from_owned_fd(stdout.into())?,
-        stderr: pipe::Receiver::from_owned_fd(stderr.into())?,
-    }))
+    Ok(Some(Remote { hear, tell, stdin, stdout, stderr }))
 }
 
 fn is_absent(error: &io::Error) -> bool {
