@@ -96,7 +96,9 @@ impl Diagnostic for ProjectError {
                 hints.extend(was.then(|| "it has changed since you agreed to it".to_owned()));
                 hints
             }
-            Self::None { .. } => vec!["name the VM".to_owned()],
+            Self::None { .. } => {
+                vec!["write one, with a line like `name = \"web\"`, or name the VM".to_owned()]
+            }
             Self::NoName { .. } => vec!["add a line like `name = \"web\"`, or name the VM".to_owned()],
         }
     }
