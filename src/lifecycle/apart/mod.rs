@@ -25,7 +25,10 @@ use crate::ssh::session::SessionError;
 use crate::ssh::stdio;
 use crate::vm::name::VmName;
 
-/// What stands before every script that begins such a run or follows it, in which the words are that are heard here.
+/// What stands before scripts in guests that write down what they know of something that runs.
+pub const PROCESS: &str = include_str!("process.sh");
+
+/// What follows [`PROCESS`] in every script that begins such a run or follows it: in it are the words that are heard here.
 pub const PRELUDE: &str = include_str!("apart.sh");
 
 /// How long a lost connection is tried to be had again: a guest that boots is back by then.
