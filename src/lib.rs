@@ -14,11 +14,13 @@
 //! - [`git`]: commits into VMs and out of them.
 //! - [`project`]: what a repository says about its VM.
 //! - [`claude`]: Claude Code in VMs.
+//! - [`agents`]: agents in VMs.
 //! - [`fleet`]: the same in many VMs.
 //! - [`doctor`]: whether this machine has what is needed.
 //! - [`ui`]: streams, tables, progress.
 //! - [`cli`]: the command line.
 
+pub mod agents;
 pub mod claude;
 pub mod cli;
 pub mod diagnostic;

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 /// The rooms from the ground up. A room may import those before it.
-const ROOMS: [&str; 16] = [
+const ROOMS: [&str; 17] = [
     "diagnostic",
     "vm",
     "host",
@@ -18,6 +18,7 @@ const ROOMS: [&str; 16] = [
     "git",
     "project",
     "claude",
+    "agents",
     "fleet",
     "doctor",
     "ui",
@@ -25,13 +26,14 @@ const ROOMS: [&str; 16] = [
 ];
 
 /// Rooms that lie side by side: neither imports the other.
-const APART: [(&str, &str); 8] = [
+const APART: [(&str, &str); 9] = [
     ("qemu", "ssh"),
     ("lifecycle", "ui"),
     ("transfer", "ui"),
     ("git", "ui"),
     ("project", "ui"),
     ("claude", "ui"),
+    ("agents", "ui"),
     ("fleet", "ui"),
     ("doctor", "ui"),
 ];

@@ -21,7 +21,10 @@ state_of() {
     state="exit $line"
   elif is_alive "$1"; then
     get "$1" state
-    state=${line:-running}
+    case $line in
+      working | done | 'waiting '?*) state=$line ;;
+      *) state=running ;;
+    esac
   # It may have ended since.
   elif get "$1" exit && [ -n "$line" ]; then
     state="exit $line"
