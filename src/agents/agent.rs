@@ -55,7 +55,10 @@ impl Diagnostic for PrefixError {
     }
 
     fn hints(&self) -> Vec<String> {
-        vec!["an ID is 12 of the digits 0-9a-f, or as many of its first as tell it apart: `ai-vm agents`".to_owned()]
+        vec![
+            "an ID is 12 of the digits 0-9a-f, or as many of its first as tell it apart: `ai-vm agents`"
+                .to_owned(),
+        ]
     }
 }
 
@@ -206,7 +209,11 @@ pub enum NotOne {
 impl Seen {
     /// Returns the agent that is meant: of those that fit, the only one whose ID begins so. Where no ID is given and not
     /// all have ended, those that have are not meant.
-    pub fn pick(&self, prefix: Option<&Prefix>, fits: impl Fn(&Agent) -> bool) -> Result<(&AgentId, &Agent), NotOne> {
+    pub fn pick(
+        &self,
+        prefix: Option<&Prefix>,
+        fits: impl Fn(&Agent) -> bool,
+    ) -> Result<(&AgentId, &Agent), NotOne> {
         let known = self.agents.iter().filter_map(|agent| Some((agent.id.as_ref()?, agent)));
         let begins = |id: &AgentId| prefix.is_none_or(|prefix| id.as_str().starts_with(&prefix.0));
         let mut found: Vec<_> = known.filter(|(id, agent)| begins(id) && fits(agent)).collect();
@@ -228,7 +235,17 @@ mod tests {
     fn agent(id: &str, state: State) -> Agent {
         let text = String::new;
         let id = AgentId::read(id);
-        Agent { id, kind: Kind::Session, state, since: None, begun: None, cwd: text(), command: text(), prompt: text(), cost: None }
+        Agent {
+            id,
+            kind: Kind::Session,
+            state,
+            since: None,
+            begun: None,
+            cwd: text(),
+            command: text(),
+            prompt: text(),
+            cost: None,
+        }
     }
 
     #[test]

@@ -24,7 +24,8 @@ pub(super) fn read(answer: &[u8]) -> Result<Seen, &'static str> {
             return Err("it has other fields than it should");
         }
         let id = next()?;
-        let id = if id.is_empty() { None } else { Some(AgentId::read(&id).ok_or("it has an ID that is none")?) };
+        let id =
+            if id.is_empty() { None } else { Some(AgentId::read(&id).ok_or("it has an ID that is none")?) };
         let kind = match next()?.as_str() {
             "session" => Kind::Session,
             "run" => Kind::Run,
@@ -52,7 +53,9 @@ fn state(text: &str) -> Option<State> {
         None if text == "gone" => State::Gone,
         Some(("waiting", what)) if !what.is_empty() => State::Waiting(what.chars().take(40).collect()),
         // Not what `parse` takes besides: a sign, zeros before the number.
-        Some(("exit", text)) => State::Exited(text.parse().ok().filter(|code: &u8| code.to_string() == text)?),
+        Some(("exit", text)) => {
+            State::Exited(text.parse().ok().filter(|code: &u8| code.to_string() == text)?)
+        }
         _ => return None,
     })
 }
@@ -87,9 +90,14 @@ mod tests {
         let [unknown, known] = seen.agents.as_slice() else { unreachable!() };
         assert_eq!((&unknown.id, unknown.cost, unknown.kind), (&None, None, Kind::Own));
         assert_eq!(known.state, State::Waiting("permission".to_owned()));
-        assert_eq!((known.since, known.cost, known.prompt.as_str()), (Some(1_795_696_923), Some(0.25), "fix it"));
+        assert_eq!(
+            (known.since, known.cost, known.prompt.as_str()),
+            (Some(1_795_696_923), Some(0.25), "fix it")
+        );
         assert_eq!(read(&answer(&format!("{HEAD}end|"))).unwrap().agents, []);
-        for (text, state) in [("exit 0", State::Exited(0)), ("exit 143", State::Exited(143)), ("gone", State::Gone)] {
+        for (text, state) in
+            [("exit 0", State::Exited(0)), ("exit 143", State::Exited(143)), ("gone", State::Gone)]
+        {
             assert_eq!(read(&answer(&format!("{HEAD}{}end|", agent(text)))).unwrap().agents[0].state, state);
         }
     }

@@ -149,7 +149,9 @@ impl Diagnostic for AgentError {
                 vec![format!("see what it said: `ai-vm agents logs {name} {id}`")]
             }
             Self::NotInTime { name, id, .. } => {
-                vec![format!("look what it does: `ai-vm agents logs {name} {id}`, or wait longer: `--timeout 1h`")]
+                vec![format!(
+                    "look what it does: `ai-vm agents logs {name} {id}`, or wait longer: `--timeout 1h`"
+                )]
             }
             Self::There { name, id } => vec![
                 format!("give it the prompt: `ai-vm agents send {name} {id} -- PROMPT`"),

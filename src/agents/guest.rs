@@ -171,11 +171,18 @@ impl Guest<'_> {
     }
 
     /// Runs the script and returns what it wrote, of which `most` bytes are taken.
-    async fn ask(&self, args: &[&str], input: Bytes, most: usize, limit: Duration) -> Result<String, AgentError> {
+    async fn ask(
+        &self,
+        args: &[&str],
+        input: Bytes,
+        most: usize,
+        limit: Duration,
+    ) -> Result<String, AgentError> {
         let program = program(args)?;
         let (out, said) = (Kept::up_to(most + 1), Kept::up_to(MAX_SAID));
         let work = async {
-            let running = reach::start(self.engine, self.name, self.route, &program, None, self.listener).await?;
+            let running =
+                reach::start(self.engine, self.name, self.route, &program, None, self.listener).await?;
             let (feed, stdin) = mpsc::channel(1);
             if !input.is_empty() {
                 // There is room for one.
@@ -210,7 +217,10 @@ impl Guest<'_> {
                 return AgentError::Nothing { name, what: "agent", id: id.map(|id| id.to_string()) };
             }
             (86, Some(id)) => return AgentError::Ended { name, id },
-            (87, _) => ("this agent has no terminal of its own", Some(format!("`ai-vm claude {name}` begins one that has"))),
+            (87, _) => (
+                "this agent has no terminal of its own",
+                Some(format!("`ai-vm claude {name}` begins one that has")),
+            ),
             (88, _) => ("it cannot be ended", None),
             _ => ("the script there failed", None),
         };
@@ -232,9 +242,10 @@ fn program(args: &[&str]) -> Result<Program, LifecycleError> {
 fn may_pass(error: &AgentError) -> bool {
     match error {
         AgentError::NoAnswer { .. } => true,
-        AgentError::NotReached(error) => {
-            !matches!(error, LifecycleError::Stopped { .. } | LifecycleError::Died { .. } | LifecycleError::Registry(_))
-        }
+        AgentError::NotReached(error) => !matches!(
+            error,
+            LifecycleError::Stopped { .. } | LifecycleError::Died { .. } | LifecycleError::Registry(_)
+        ),
         _ => false,
     }
 }
