@@ -17,13 +17,11 @@ use crate::lifecycle::start::{self, How};
 use crate::ssh::program::{Control, Program, Sink, Streams};
 use crate::ssh::running::Running;
 use crate::ssh::session::SessionError;
+use crate::ssh::stdio;
 use crate::vm::name::VmName;
 
 /// How long a command may go on after it has been told to end.
 const LAST_WORDS: Duration = Duration::from_secs(2);
-
-/// How much of the common input is handed over at once, in bytes.
-const CHUNK: usize = 32 * 1024;
 
 /// What is to be done in every VM.
 #[derive(Clone, Debug)]
@@ -163,7 +161,7 @@ async fn one<O: Sink, E: Sink>(
     if all.gate.is_closed() {
         return End::Cancelled;
     }
-    let streams = Streams { stdin: input(task.stdin.clone()), stdout, stderr };
+    let streams = Streams { stdin: stdio::whole(task.stdin.clone()), stdout, stderr };
     let ended = match task.limit {
         None => running.pump(streams, control).await,
         Some(limit) => match within(limit, running, streams, command, control).await {
@@ -202,21 +200,4 @@ async fn within<O: Sink, E: Sink>(
         ended = &mut pump => (begun.elapsed() < limit).then_some(ended),
         () = &mut end => None,
     }
-}
-
-/// Hands the same input to each command, as fast as that one reads.
-fn input(whole: Bytes) -> mpsc::Receiver<Bytes> {
-    let (sender, receiver) = mpsc::channel(4);
-    if !whole.is_empty() {
-        tokio::spawn(async move {
-            let mut rest = whole;
-            while !rest.is_empty() {
-                let chunk = rest.split_to(CHUNK.min(rest.len()));
-                if sender.send(chunk).await.is_err() {
-                    return;
-                }
-            }
-        });
-    }
-    receiver
 }

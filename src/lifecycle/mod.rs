@@ -1,6 +1,7 @@
 //! The life of one VM: wires the rooms below. Says what happens by events and never prints.
 
 pub mod adopt;
+pub mod apart;
 mod attempt;
 pub mod conditions;
 pub mod create;

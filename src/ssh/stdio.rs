@@ -43,6 +43,23 @@ pub fn stdin() -> mpsc::Receiver<Bytes> {
     receiver
 }
 
+/// Hands an input over that is there whole, as fast as the program reads it. It must be called within the runtime.
+pub fn whole(input: Bytes) -> mpsc::Receiver<Bytes> {
+    let (sender, receiver) = mpsc::channel(QUEUE);
+    if !input.is_empty() {
+        tokio::spawn(async move {
+            let mut rest = input;
+            while !rest.is_empty() {
+                let chunk = rest.split_to(CHUNK.min(rest.len()));
+                if sender.send(chunk).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+    receiver
+}
+
 /// One of this process's output streams, written by a thread.
 pub struct Output {
     queue: mpsc::Sender<Bytes>,

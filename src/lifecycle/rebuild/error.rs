@@ -1,6 +1,7 @@
 //! Why a guest was not rebuilt, or why it is not known how that ended.
 
 use crate::diagnostic::{Diagnostic, Kind, LOST};
+use crate::lifecycle::apart::ApartError;
 use crate::lifecycle::error::LifecycleError;
 use crate::vm::name::VmName;
 
@@ -64,6 +65,18 @@ pub enum RebuildError {
         /// The VM.
         name: VmName,
     },
+}
+
+impl RebuildError {
+    /// Says it of a VM's rebuild.
+    pub(super) fn apart(name: &VmName, error: ApartError) -> Self {
+        let name = name.clone();
+        match error {
+            ApartError::NotReached(error) => Self::NotReached(error),
+            ApartError::Lost(last) => Self::Lost { name, last },
+            ApartError::Unread => Self::Unread { name },
+        }
+    }
 }
 
 fn after_colon(said: &str) -> String {

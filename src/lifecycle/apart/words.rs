@@ -1,15 +1,18 @@
-//! What the script in a guest says besides the log: a few words, each on a line of its own, read strictly.
+//! What a script in a guest says besides the log: a few words, each on a line of its own, read strictly.
 
 use std::io;
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::sync::mpsc;
 
-use crate::lifecycle::rebuild::End;
+use crate::lifecycle::apart::End;
 use crate::ssh::program::Sink;
 
 /// The longest line that is taken whole, in bytes; no word is as long.
 const MAX_LINE: usize = 1024;
+
+/// How many digits the name of a run has.
+const LENGTHS: std::ops::RangeInclusive<usize> = 12..=32;
 
 /// Something that is said.
 #[derive(Debug, PartialEq, Eq)]
@@ -41,7 +44,7 @@ impl Word {
 
 fn name_of_run(text: &str) -> Option<String> {
     let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-    (text.len() == 32 && text.bytes().all(is_digit)).then(|| text.to_owned())
+    (LENGTHS.contains(&text.len()) && text.bytes().all(is_digit)).then(|| text.to_owned())
 }
 
 fn exit_code(text: &str) -> Option<u8> {
@@ -142,7 +145,8 @@ mod tests {
             "ai-vm: exit \u{661}",
             "ai-vm:exit 0",
             " ai-vm: exit 0",
-            "ai-vm: run 0123456789abcdef0123456789abcde",
+            "ai-vm: run 0123456789a",
+            "ai-vm: run 0123456789abcdef0123456789abcdef0",
             "ai-vm: run ../../../../../../../../etc/passwd",
             "ai-vm: run 0123456789ABCDEF0123456789ABCDEF",
         ] {
