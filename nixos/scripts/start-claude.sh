@@ -113,6 +113,53 @@ answer() {
         | .customApiKeyResponses.approved |= ((. // []) | if index([$tail]) then . else . + [$tail] end) end'
 }
 
+# Writes down that this agent is there, for `ai-vm agents`: a directory with a file for each thing that is known of it. One
+# that was begun as an agent has its directory already, unless it is another one that calls this.
+register() {
+  local agents=${XDG_STATE_HOME:-$HOME/.local/state}/ai-vm/agents old pid start
+  # After the name in parentheses, which may be anything, it is the 20th word.
+  start=$(sed 's/.*) //' "/proc/$$/stat" | cut -d ' ' -f 20)
+  if [[ -n ${CLAUDECODE-} || ! -d ${AI_VM_AGENT-} ]]; then
+    # Those of terminals that are gone have nothing to say any more.
+    for old in "$agents"/*/; do
+      [[ $(cat "$old/kind" 2>/dev/null) == own ]] && read -r pid _ <"$old/pid" && [[ ! -d /proc/$pid ]] && rm -rf -- "$old"
+    done
+    AI_VM_AGENT=$agents/$(od -An -N6 -tx1 /dev/urandom | tr -d ' \n')
+    mkdir -p -- "$AI_VM_AGENT" && note kind own && note command claude && note cwd "$PWD" &&
+      note begun "$(date +%s)" && note pid "$$ $start" || return
+  fi
+  export AI_VM_AGENT
+  if [[ -e $AI_VM_AGENT/prompt ]]; then
+    note state working
+  elif ! has_login; then
+    note state 'waiting login'
+  fi
+}
+note() { printf '%s\n' "$2" >"$AI_VM_AGENT/$1.new" && mv -f -- "$AI_VM_AGENT/$1.new" "$AI_VM_AGENT/$1"; }
+
+# Settings beside all others, by which Claude Code says what it does. Each hook is one line that says nothing and never fails.
+# Which events there are: https://code.claude.com/docs/en/hooks
+hooks() {
+  # shellcheck disable=SC2016 # variables of the hooks' shell
+  jq -nc '
+    def run(line): {hooks: [{type: "command", timeout: 10, command: line}]};
+    def note(state): run("d=$AI_VM_AGENT; { echo \(state) >\"$d/state.$$\" && mv -f \"$d/state.$$\" \"$d/state\"; } 2>/dev/null; true");
+    def on(matcher; state): {matcher: matcher} + note(state);
+    {hooks: {
+      SessionStart: [{matcher: "startup|resume|clear"}
+        + run("[ -e \"$AI_VM_AGENT/prompt\" ] || { " + note("done").hooks[0].command + "; }")],
+      UserPromptSubmit: [note("working")],
+      PreToolUse: [on("AskUserQuestion"; "waiting answer"), on("ExitPlanMode"; "waiting approval")],
+      PostToolUse: [note("working")],
+      Notification: [on("permission_prompt"; "waiting permission"),
+        on("elicitation_dialog|agent_needs_input"; "waiting answer"), on("idle_prompt"; "done")],
+      Stop: [note("done")],
+      StopFailure: [on("rate_limit|billing_error|overloaded"; "waiting limit"),
+        on("authentication_failed|oauth_org_not_allowed"; "waiting login"),
+        on("invalid_request|server_error|max_output_tokens|unknown"; "waiting retry")]
+    }}'
+}
+
 # A Claude Code that runs rewrites these files itself. One start at a time.
 mkdir -p "$config"
 {
@@ -122,4 +169,11 @@ mkdir -p "$config"
 } 9>>"$config/.ai-vm-start.lock"
 # So that a folder which could not be written down is not asked about either.
 export CLAUDE_CODE_SANDBOXED=1
-exec claude --dangerously-skip-permissions --permission-mode bypassPermissions "$@"
+settings=()
+if register 2>/dev/null; then
+  # Of two it would read one, and whoever gave one means that.
+  [[ " $* " == *' --settings'[\ =]* ]] || settings=(--settings "$(hooks)")
+else
+  unset AI_VM_AGENT
+fi
+exec claude --dangerously-skip-permissions --permission-mode bypassPermissions "${settings[@]}" "$@"

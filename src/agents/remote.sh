@@ -173,10 +173,10 @@ require_session() {
 
 # attach FAREWELL
 attach() {
-  require_session
-  is_alive "$dir" || exit 86
+  get "$dir" kind
+  [ "$line" = session ] && is_alive "$dir" || { printf 'this agent has ended, or has no terminal of its own\n' >&2 && exit 125; }
   command -v infocmp >/dev/null 2>&1 && ! infocmp "$TERM" >/dev/null 2>&1 && TERM=xterm-256color && export TERM
-  in_tmux attach-session -t "=$id" ';' display-message -d 4000 'Ctrl-] leaves it going on' || exit 84
+  in_tmux attach-session -t "=$id" ';' display-message -d 4000 'Ctrl-] leaves it going on' || exit 125
   # Its screen is gone a moment before it.
   round=0
   while is_alive "$dir" && ! in_tmux has-session -t "=$id" 2>/dev/null && [ "$round" -lt 50 ]; do

@@ -10,6 +10,7 @@ pub mod failure;
 pub mod fleet_output;
 pub mod parallel;
 pub mod project;
+pub mod prompt;
 pub mod root;
 mod slip;
 pub mod targets;

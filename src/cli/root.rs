@@ -3,9 +3,9 @@
 use clap::{Parser, Subcommand};
 
 use crate::cli::commands::{
-    adopt, complete, config, cp, create, creds, diff, doctor, exec, fetch, forward, image, info, logs, ls,
-    port, proxy, push, rebuild, restart, rm, share, shell, ssh_config, ssh_keys, start, stop, sync, trust,
-    up, wait,
+    adopt, agents, claude, complete, config, cp, create, creds, diff, doctor, exec, fetch, forward, image,
+    info, logs, ls, port, proxy, push, rebuild, restart, rm, share, shell, ssh_config, ssh_keys, start, stop,
+    sync, trust, up, wait,
 };
 
 /// A fleet of named virtual machines on this workstation, so that coding agents can work at full permission
@@ -47,6 +47,10 @@ pub enum Command {
     Info(info::Args),
     /// Run a command in a VM; its exit code is passed through
     Exec(exec::Args),
+    /// Begin a session of Claude Code in a VM that goes on by itself, or come back to it
+    Claude(claude::Args),
+    /// List what agents do in all VMs; connect to one, show what it said, send it something, wait for it, end it
+    Agents(agents::Args),
     /// Let VMs apply their own configuration; goes on by itself when the connection is lost
     Rebuild(rebuild::Args),
     /// Copy files into VMs, out of them, and between them

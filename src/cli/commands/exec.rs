@@ -29,6 +29,8 @@ pub(super) struct Lost {
     pub name: VmName,
     /// Whether it is ours to say what its console says.
     pub has_console: bool,
+    /// What follows it again, where it goes on.
+    pub again: Option<String>,
     pub error: SessionError,
 }
 
@@ -47,7 +49,9 @@ impl Error for Lost {
 impl Diagnostic for Lost {
     fn hints(&self) -> Vec<String> {
         let name = &self.name;
-        let mut hints = vec![format!("see whether it runs: `ai-vm info {name}`")];
+        let mut hints: Vec<String> =
+            self.again.iter().map(|again| format!("it goes on; come back: `{again}`")).collect();
+        hints.push(format!("see whether the VM runs: `ai-vm info {name}`"));
         hints.extend(self.has_console.then(|| format!("see what its console says: `ai-vm logs {name}`")));
         hints
     }
@@ -136,7 +140,9 @@ pub fn run(ctx: &Context, args: Args) -> Result<u8, Failure> {
     config_sync::before(ctx, &args.targets, &args.reach, &args.command);
     let program = args.surroundings.around(args.command)?;
     match args.targets.names.as_slice() {
-        [name] if !args.many.are_given() => run_in(ctx, name, &args.reach, &program, tty),
+        [name] if !args.many.are_given() => {
+            run_in(ctx, name, args.reach.route(), args.reach.start, &program, tty, None)
+        }
         _ if args.tty => Err(UsageError {
             message: "`--tty` is for one VM: many cannot share a terminal".to_owned(),
             hint: "leave it away, or name one VM".to_owned(),
@@ -146,22 +152,24 @@ pub fn run(ctx: &Context, args: Args) -> Result<u8, Failure> {
     }
 }
 
-/// Connects to a VM, waiting for it while it starts, and runs a program in it.
+/// Connects to a VM, waiting for it while it starts, and runs a program in it. Where that goes on when the connection is
+/// lost, `again` is the command that comes back to it.
 pub fn run_in(
     ctx: &Context,
     name: &VmName,
-    args: &ReachArgs,
+    route: Route,
+    start: bool,
     program: &Program,
     tty: bool,
+    again: Option<String>,
 ) -> Result<u8, Failure> {
-    let route = args.route();
     let terminal = tty.then(exec::like_ours);
     let not_run = |error: LifecycleError| Failure::with_code(error, NOT_RUN);
     ctx.block_on(async {
         let running = {
             // Gone when the command begins: the screen is the command's.
             let listener = ctx.listener(name.as_str());
-            if args.start {
+            if start {
                 start::launch_vm(&ctx.engine, name, How::default(), &listener).await.map_err(not_run)?;
             }
             reach::start(&ctx.engine, name, route, program, terminal.as_ref(), &listener)
@@ -171,7 +179,7 @@ pub fn run_in(
         exec::attach(running, tty).await.map_err(|error| match error {
             SessionError::Lost(_) => {
                 let has_console = ctx.registry().get(name).is_ok_and(|record| !record.guest.is_adopted());
-                Failure::with_code(Lost { name: name.clone(), has_console, error }, LOST)
+                Failure::with_code(Lost { name: name.clone(), has_console, again, error }, LOST)
             }
             other => Failure::with_code(other, NOT_RUN),
         })

@@ -108,7 +108,7 @@ pub fn run(ctx: &Context, args: Args) -> Result<u8, Failure> {
             Err(LifecycleError::Forward(ForwardError::Lost)) => {
                 let error = SessionError::Lost(None);
                 let has_console = !record.guest.is_adopted();
-                Err(Failure::with_code(Lost { name: name.clone(), has_console, error }, LOST))
+                Err(Failure::with_code(Lost { name: name.clone(), has_console, again: None, error }, LOST))
             }
             Err(error) => Err(error.into()),
         }

@@ -1,6 +1,9 @@
 //! One file a verb: its arguments and what it does.
 
 pub mod adopt;
+pub mod agents;
+mod agents_list;
+pub mod claude;
 pub mod complete;
 pub mod config;
 pub mod cp;
@@ -64,6 +67,8 @@ pub fn run(command: Command, terminal: Terminal) -> Result<u8, Failure> {
         Command::Ls(args) => ls::run(&ctx, &args),
         Command::Info(args) => info::run(&ctx, &args),
         Command::Exec(args) => exec::run(&ctx, args),
+        Command::Claude(args) => claude::run(&ctx, args),
+        Command::Agents(args) => agents::run(&ctx, args),
         Command::Forward(args) => forward::run(&ctx, args),
         Command::CompletePlace(args) => complete::run(&ctx, &args),
         Command::Sync(args) => sync::run(&ctx, &args),

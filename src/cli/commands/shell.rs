@@ -39,5 +39,6 @@ pub fn run(ctx: &Context, args: Args) -> Result<u8, Failure> {
         (_, surroundings) if surroundings.are_plain() => Program::Shell,
         (_, surroundings) => surroundings.around(["sh", "-c", THEIR_SHELL].map(OsString::from).to_vec())?,
     };
-    run_in(ctx, &args.name, &args.reach, &program, ctx.terminal.interactive)
+    let (route, start) = (args.reach.route(), args.reach.start);
+    run_in(ctx, &args.name, route, start, &program, ctx.terminal.interactive, None)
 }
