@@ -2,6 +2,8 @@
 # one, with a file of one line for each thing that is known of it; `mod.rs` says which. Follows process.sh.
 # shellcheck shell=sh
 # shellcheck disable=SC2034 # not every script asks for all
+# What is begun has the one of whoever begins it.
+mask=$(umask)
 umask 077
 agents=${XDG_STATE_HOME:-${HOME:-/nonexistent}/.local/state}/ai-vm/agents
 

@@ -12,6 +12,7 @@ use crate::agents::answer::{self, MAX_BYTES};
 use crate::agents::error::AgentError;
 use crate::host::random;
 use crate::lifecycle::Engine;
+use crate::lifecycle::apart::PROCESS;
 use crate::lifecycle::error::LifecycleError;
 use crate::lifecycle::event::Listener;
 use crate::lifecycle::reach::{self, Route};
@@ -25,7 +26,7 @@ use crate::vm::name::VmName;
 const SCRIPT: &str = concat!(include_str!("directory.sh"), include_str!("remote.sh"));
 
 /// Runs the script, which is the first argument, so that it has its own text to begin a session with.
-const RUN: &str = "eval \"$0\"";
+const RUN: &str = "script=$1; shift; eval \"$script\"";
 
 /// The longest screen with what has left it that is taken, in bytes: 50,000 lines at most.
 const MAX_SCREEN: usize = 16 << 20;
@@ -233,7 +234,8 @@ impl Guest<'_> {
 }
 
 fn program(args: &[&str]) -> Result<Program, LifecycleError> {
-    let argv = ["sh", "-c", RUN, SCRIPT].iter().chain(args).map(OsString::from).collect();
+    let script = format!("{PROCESS}{SCRIPT}");
+    let argv = ["sh", "-c", RUN, "ai-vm-agents", &script].iter().chain(args).map(OsString::from).collect();
     let command = RemoteCommand { argv, ..RemoteCommand::default() };
     Ok(Program::Command(command.encode().map_err(SessionError::from)?))
 }
