@@ -17,3 +17,4 @@ pub mod agent;
 mod answer;
 pub mod error;
 pub mod guest;
+pub mod run;

@@ -121,6 +121,12 @@ impl Context {
         self.progress.beside(write);
     }
 
+    /// Returns what writes lines of status, which have been filtered, while something is shown live.
+    pub fn live(&self) -> impl Fn(&str) + Clone + Send + Sync + 'static {
+        let progress = self.progress.clone();
+        move |text| progress.beside(|terminal| terminal.filtered(text))
+    }
+
     /// Writes data to stdout.
     pub fn print(&self, text: &str) -> Result<(), Failure> {
         self.terminal.data(text).map_err(Failure::stdout)

@@ -1,5 +1,6 @@
 //! Where the output of many VMs goes: line by line under each one's name, kept until the end, or into a JSON object.
 
+use std::fmt::Display;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -9,7 +10,6 @@ use tokio::sync::mpsc;
 use crate::ssh::program::Sink;
 use crate::ui::filter;
 use crate::ui::terminal::Terminal;
-use crate::vm::name::VmName;
 
 /// The longest line that is kept together, in bytes.
 const MAX_LINE: usize = 64 * 1024;
@@ -131,11 +131,12 @@ impl Sink for FleetSink {
     }
 }
 
-/// Makes what stands before the lines of each VM: its name, as wide as the longest, in a colour of its own.
-pub fn prefixes(names: &[VmName], terminal: &Terminal) -> Vec<String> {
-    let width = names.iter().map(|name| name.as_str().len()).max().unwrap_or_default();
+/// Makes what stands before the lines of each VM, or of one of several in it: its name, as wide as the longest, in a colour of its own.
+pub fn prefixes(names: &[impl Display], terminal: &Terminal) -> Vec<String> {
+    let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+    let width = names.iter().map(String::len).max().unwrap_or_default();
     let colours = COLOURS.iter().cycle();
-    let prefix = |(name, colour): (&VmName, &u8)| match terminal.colour {
+    let prefix = |(name, colour): (&String, &u8)| match terminal.colour {
         true => format!("\u{1b}[{colour}m{name:width$} |\u{1b}[0m "),
         false => format!("{name:width$} | "),
     };

@@ -4,8 +4,8 @@ use clap::{Parser, Subcommand};
 
 use crate::cli::commands::{
     adopt, agents, claude, complete, config, cp, create, creds, diff, doctor, exec, fetch, forward, image,
-    info, logs, ls, port, proxy, push, rebuild, restart, rm, share, shell, ssh_config, ssh_keys, start, stop,
-    sync, trust, up, wait,
+    info, logs, ls, port, proxy, push, rebuild, restart, rm, run, share, shell, ssh_config, ssh_keys, start,
+    stop, sync, trust, up, wait,
 };
 
 /// A fleet of named virtual machines on this workstation, so that coding agents can work at full permission
@@ -51,6 +51,8 @@ pub enum Command {
     Claude(claude::Args),
     /// List what agents do in all VMs; connect to one, show what it said, send it something, wait for it, end it
     Agents(agents::Args),
+    /// Give agents in VMs a prompt, wait for what they make of it, and show that side by side
+    Run(run::Args),
     /// Let VMs apply their own configuration; goes on by itself when the connection is lost
     Rebuild(rebuild::Args),
     /// Copy files into VMs, out of them, and between them

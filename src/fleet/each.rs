@@ -1,4 +1,4 @@
-//! The same work on many VMs: bounded parallelism, one outcome each.
+//! The same work many times, in general on many VMs: bounded parallelism, one outcome each.
 
 use std::future::Future;
 use std::time::Duration;
@@ -21,11 +21,11 @@ pub enum End {
     Cancelled,
 }
 
-/// What the work on one VM came to.
+/// What the work on one VM came to, or on what else is told apart by names.
 #[derive(Debug)]
-pub struct Outcome {
+pub struct Outcome<N = VmName> {
     /// The VM.
-    pub name: VmName,
+    pub name: N,
     /// How it ended.
     pub end: End,
     /// How long it took from its own beginning.
@@ -35,14 +35,15 @@ pub struct Outcome {
 /// Does the same to many VMs, to at most `at_once` at the same time. With `fail_fast` the first failure ends the others:
 /// what has not begun does not begin, and what is under way is left as it is. `done` is told each outcome as it comes,
 /// and of each task that panicked. Returns the outcomes in order of the names.
-pub async fn run<F>(
-    names: Vec<VmName>,
+pub async fn run<N, F>(
+    names: Vec<N>,
     at_once: usize,
     fail_fast: bool,
-    mut work: impl FnMut(VmName) -> F,
-    mut done: impl FnMut(Result<&Outcome, JoinError>),
-) -> Vec<Outcome>
+    mut work: impl FnMut(N) -> F,
+    mut done: impl FnMut(Result<&Outcome<N>, JoinError>),
+) -> Vec<Outcome<N>>
 where
+    N: Clone + Ord + Send + 'static,
     F: Future<Output = Result<String, Box<dyn Diagnostic>>> + Send + 'static,
 {
     let gate = Gate::new(at_once);

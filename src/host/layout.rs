@@ -172,6 +172,8 @@ impl VmDir {
     pub const CLAUDE_TOKEN: &str = "claude-token";
     /// Which login of Claude Code the guest was last seen with.
     pub const CLAUDE_LOGIN: &str = "claude-login.json";
+    /// What agents without a terminal said there, one file each, named like the agent.
+    pub const RUNS: &str = "runs";
     /// The marker of the boot that was last seen ready.
     pub const READY: &str = "ready";
 

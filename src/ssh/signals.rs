@@ -45,6 +45,22 @@ pub fn pass_on(raw: Weak<RawMode>) -> io::Result<mpsc::Receiver<Control>> {
     Ok(receiver)
 }
 
+/// Returns the exit code of who is ended by a signal, when there is one, from what [`pass_on`] returned.
+pub async fn asked_to_end(signals: &mut mpsc::Receiver<Control>) -> u8 {
+    loop {
+        match signals.recv().await {
+            Some(Control::Signal(name)) if name == "INT" => return 130,
+            Some(Control::Signal(name)) if name == "HUP" => return 129,
+            Some(Control::Signal(name)) if name == "QUIT" => return 131,
+            Some(Control::Signal(_)) => return 143,
+            Some(Control::GiveUp(code)) => return code,
+            Some(Control::Resize { .. }) => {}
+            // Nobody listens to signals any more.
+            None => std::future::pending().await,
+        }
+    }
+}
+
 /// Begins to listen for INT, TERM and HUP, and returns what waits for the first of them. It must be called within the
 /// runtime.
 pub fn end() -> io::Result<impl Future<Output = ()>> {

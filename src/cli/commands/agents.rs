@@ -127,7 +127,8 @@ pub fn run(ctx: &Context, args: Args) -> Result<u8, Failure> {
         Some(Action::Logs { which }) => logs(ctx, &which),
         Some(Action::Send { which, text }) => {
             let stdin = [String::from("-")];
-            let text = prompt::read(if text.is_empty() { &stdin } else { &text })?.unwrap_or_default();
+            let text = prompt::read(if text.is_empty() { &stdin } else { &text }, prompt::ARGUMENT)?
+                .unwrap_or_default();
             alone(ctx, &which, "send", async |guest, id, _| {
                 guest.send(id, text).await.map(|()| format!("{id} has it"))
             })

@@ -30,6 +30,8 @@ pub mod push;
 pub mod rebuild;
 pub mod restart;
 pub mod rm;
+pub mod run;
+mod run_report;
 pub mod share;
 pub mod shell;
 mod spec;
@@ -63,6 +65,7 @@ pub fn run(command: Command, terminal: Terminal) -> Result<u8, Failure> {
         Command::Stop(args) => stop::run(&ctx, &args),
         Command::Restart(args) => restart::run(&ctx, &args),
         Command::Rebuild(args) => rebuild::run(&ctx, &args),
+        Command::Run(args) => run::run(&ctx, &args),
         Command::Rm(args) => rm::run(&ctx, &args),
         Command::Ls(args) => ls::run(&ctx, &args),
         Command::Info(args) => info::run(&ctx, &args),

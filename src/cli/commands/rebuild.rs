@@ -22,7 +22,7 @@ use crate::lifecycle::present::Present;
 use crate::lifecycle::reach::Route;
 use crate::lifecycle::rebuild::Rebuild;
 use crate::lifecycle::rebuild::error::RebuildError;
-use crate::ssh::program::{Control, Sink};
+use crate::ssh::program::Sink;
 use crate::ssh::{signals, stdio};
 use crate::ui::terminal::Terminal;
 use crate::vm::guest::Guest;
@@ -109,36 +109,20 @@ pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
         let rebuilding = each::run(ctx, args.many, names, work);
         let all = tokio::select! {
             all = rebuilding => Ok(all),
-            code = asked_to_end(&mut signals) => Err(code),
+            code = signals::asked_to_end(&mut signals) => Err(code),
         };
         // When this ends before them, or because of --fail-fast.
         say_what_goes_on(ctx.terminal, &stages);
         tokio::select! {
             // What the reader of the log has not had by now is not missed.
             _ = out.finish() => {}
-            _ = asked_to_end(&mut signals) => {}
+            _ = signals::asked_to_end(&mut signals) => {}
         }
         Ok::<_, Failure>(all)
     })??;
     match all {
         Ok(all) => each::report(ctx, "rebuild", args.many, all),
         Err(code) => Err(Failure::Shown(code)),
-    }
-}
-
-/// Returns the exit code of who is ended by a signal, when there is one.
-async fn asked_to_end(signals: &mut mpsc::Receiver<Control>) -> u8 {
-    loop {
-        match signals.recv().await {
-            Some(Control::Signal(name)) if name == "INT" => return 130,
-            Some(Control::Signal(name)) if name == "HUP" => return 129,
-            Some(Control::Signal(name)) if name == "QUIT" => return 131,
-            Some(Control::Signal(_)) => return 143,
-            Some(Control::GiveUp(code)) => return code,
-            Some(Control::Resize { .. }) => {}
-            // Nobody listens to signals any more.
-            None => std::future::pending().await,
-        }
     }
 }
 

@@ -1,0 +1,281 @@
+//! `ai-vm run`: one prompt for agents without a terminal, in many VMs, several times in each.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::{self, IsTerminal};
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use crate::agents::agent::AgentId;
+use crate::agents::run::error::RunError;
+use crate::agents::run::event::{Event, Reader};
+use crate::agents::run::{Run, Task};
+use crate::cli::commands::exec::ReachArgs;
+use crate::cli::commands::run_report::{Key, Row, Stage, is_alone, report, say_what_goes_on};
+use crate::cli::config_sync;
+use crate::cli::context::Context;
+use crate::cli::failure::{Failure, RuntimeError, UsageError};
+use crate::cli::fleet_output::prefixes;
+use crate::cli::prompt;
+use crate::cli::targets::Targets;
+use crate::cli::values::duration;
+use crate::diagnostic::Diagnostic;
+use crate::fleet::each;
+use crate::host::random;
+use crate::lifecycle::Engine;
+use crate::lifecycle::apart::News;
+use crate::lifecycle::error::LifecycleError;
+use crate::lifecycle::event::Listener;
+use crate::lifecycle::reach::Route;
+use crate::ssh::signals;
+use crate::ui::filter;
+
+/// The longest prompt, in bytes: Claude Code reads no more from stdin.
+const MAX_PROMPT: usize = 10 << 20;
+
+/// How many parts of a log wait here for who reads them.
+const QUEUE: usize = 16;
+
+/// How much of a line is shown, in characters.
+const WIDTH: usize = 200;
+
+/// Arguments of `run`.
+#[derive(Debug, clap::Args)]
+#[command(
+    override_usage = "ai-vm run [OPTIONS] NAME... -- PROMPT",
+    after_help = "Claude Code gets the prompt by `start-claude -p`, after the logins and the configuration of this machine, as with \
+    `exec NAME -- start-claude`. Each run goes on by itself in its VM: a lost connection is made anew and nothing is missed, \
+    Ctrl-C and --detach leave it going on; what has not begun by then does not begin. One run by itself prints its answer to \
+    stdout, several a table; what they do meanwhile goes to stderr. What they said is kept in the VM and here.\n\n\
+    Examples:\n  \
+    ai-vm run web -- 'why does the build fail?'\n  \
+    ai-vm run -l team=red -C app --max 4 -- 'update the dependencies, run the tests'\n  \
+    ai-vm run web --count 3 --json -- 'propose a name' | jq -r '.[].result'\n  \
+    ai-vm run --all --agent-cmd 'codex exec -' -- - <task.md\n  \
+    ai-vm agents logs -f web                                goes on showing one that was left\n\n\
+    Exit codes: the agents' own where they agree, else 1; 124 ended by --run-timeout, 125 it was not begun, 143 it was \
+    stopped, 255 how it ended is not known."
+)]
+pub struct Args {
+    #[command(flatten)]
+    targets: Targets,
+    #[command(flatten)]
+    reach: ReachArgs,
+    /// Run it so often in each VM, at the same time; $AI_VM_RUN there says which one it is, from 1 on
+    #[arg(short = 'n', long, value_name = "COUNT", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    count: u32,
+    /// Have at most this many run at the same time in all VMs [default: all]
+    #[arg(short = 'j', long, value_name = "COUNT")]
+    max: Option<NonZeroUsize>,
+    /// Work in this directory of the VM [default: the home directory]
+    #[arg(short = 'C', long, value_name = "DIR", default_value = ".", hide_default_value = true)]
+    cwd: OsString,
+    /// Another agent: a line for the login shell there, whose stdin is the prompt; up to 100 KiB it is in $AI_VM_PROMPT too
+    #[arg(long, value_name = "COMMAND")]
+    agent_cmd: Option<String>,
+    /// End it where it takes longer than this, with exit code 124
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    run_timeout: Option<Duration>,
+    /// Return as soon as all are under way; what is printed are VMs and IDs
+    #[arg(short, long, conflicts_with = "max")]
+    detach: bool,
+    /// Print an array of objects: name, run, id, state, exit, duration_s, turns, cost_usd, session_id, result, log, error
+    #[arg(long)]
+    json: bool,
+    /// What they are to do; `-`, or none, stands for stdin
+    #[arg(last = true, value_name = "PROMPT")]
+    prompt: Vec<String>,
+}
+
+/// What is known of each, also when this ends before them.
+pub type Rows = Arc<Mutex<BTreeMap<Key, Row>>>;
+
+/// Runs it in the VMs that are named.
+pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
+    let names = args.targets.named_own(ctx, "run")?;
+    let task = Arc::new(Task {
+        cwd: args.cwd.clone(),
+        line: args.agent_cmd.clone(),
+        prompt: prompt_of(args)?.into(),
+        limit: args.run_timeout,
+    });
+    if task.line.is_none() {
+        config_sync::before(ctx, &args.targets, &args.reach, &[OsString::from("start-claude")]);
+    }
+    // The first of each VM before the second of any.
+    let numbered = (1..=args.count).flat_map(|number| names.iter().map(move |name| (name.clone(), number)));
+    let key = |(name, number)| Ok(Key { name, number, of: args.count, id: new_id()? });
+    let keys = numbered.map(key).collect::<Result<Vec<_>, LifecycleError>>()?;
+    let rows: Rows = Arc::new(Mutex::new(keys.iter().map(|key| (key.clone(), Row::default())).collect()));
+    // Each run needs a few descriptors; the usual limit is for programs that still use select(2).
+    crate::host::process::raise_descriptor_limit();
+    let alone = is_alone(&keys);
+    let prefixes = prefixes(&keys, &ctx.terminal);
+    let prefixes: BTreeMap<_, _> = keys.iter().cloned().zip(prefixes).collect();
+    let work = |key: Key| {
+        let listener: Listener = if args.json { Arc::new(|_| {}) } else { ctx.listener(&key.to_string()) };
+        let prefix = prefixes.get(&key).cloned().unwrap_or_default();
+        let (live, shows) = (ctx.live(), !args.json);
+        let (terminal, plain) = (ctx.terminal, alone && !args.json && !args.detach);
+        let shown = move |event: &Event| match event {
+            // The answer of an agent that says nothing else.
+            Event::Line(line) if plain => {
+                let line = if terminal.stdout { filter::coloured_line(line) } else { line.clone() };
+                terminal.data(&format!("{line}\n")).is_ok()
+            }
+            event => {
+                if let Some(words) = words(event).filter(|_| shows) {
+                    live(&format!("{prefix}{words}"));
+                }
+                true
+            }
+        };
+        let one = One {
+            engine: ctx.engine.clone(),
+            task: Arc::clone(&task),
+            route: args.reach.route(),
+            start: args.reach.start,
+            detach: args.detach,
+            rows: Arc::clone(&rows),
+        };
+        one.run(key, listener, shown)
+    };
+    let at_once = args.max.map_or(usize::MAX, NonZeroUsize::get);
+    let ended = ctx.block_on(async {
+        let mut signals = signals::pass_on(Weak::new()).map_err(RuntimeError)?;
+        let tell = |outcome: Result<&each::Outcome<Key>, _>| {
+            ctx.beside_progress(|terminal| match outcome {
+                Err(error) => terminal.error(&LifecycleError::from(error), None),
+                Ok(each::Outcome { name, end: each::End::Failed(error), .. }) if !args.json => {
+                    terminal.error(error.as_ref(), (!alone).then(|| name.to_string()).as_deref());
+                }
+                Ok(_) => {}
+            });
+        };
+        let all = each::run(keys, at_once, false, work, tell);
+        Ok::<_, Failure>(tokio::select! {
+            all = all => Ok(all),
+            code = signals::asked_to_end(&mut signals) => Err(code),
+        })
+    })??;
+    let rows = std::mem::take(&mut *rows.lock().unwrap_or_else(PoisonError::into_inner));
+    match ended {
+        Ok(outcomes) => report(ctx, (args.json, args.detach), outcomes, rows),
+        Err(code) => {
+            say_what_goes_on(ctx, &rows);
+            Err(Failure::Shown(code))
+        }
+    }
+}
+
+fn prompt_of(args: &Args) -> Result<String, Failure> {
+    let stdin = ["-".to_owned()];
+    let words =
+        if args.prompt.is_empty() && !io::stdin().is_terminal() { &stdin } else { args.prompt.as_slice() };
+    prompt::read(words, MAX_PROMPT)?.ok_or_else(|| {
+        let message = "`ai-vm run` needs to know what is to be done".to_owned();
+        UsageError { message, hint: "it comes after `--`: `ai-vm run NAME -- 'fix the tests'`".to_owned() }
+            .into()
+    })
+}
+
+fn new_id() -> Result<AgentId, LifecycleError> {
+    let digits = random::hex128()?;
+    // They are hexadecimal digits, and more than an ID has.
+    AgentId::of_random(&digits).ok_or_else(|| io::Error::other("no random digits").into())
+}
+
+/// Says an event in a few words for people; `None` for what the end tells.
+fn words(event: &Event) -> Option<String> {
+    let brief = |text: &str| {
+        let line = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
+        let line = filter::one_line(line);
+        match line.char_indices().nth(WIDTH) {
+            Some((at, _)) => format!("{}...", line.get(..at).unwrap_or_default()),
+            None => line,
+        }
+    };
+    Some(match event {
+        Event::Begun(model) => brief(&format!("begun, {model}")),
+        Event::Said(text) | Event::Line(text) => brief(text),
+        Event::Uses(tool, about) => format!("[{}] {}", brief(tool), brief(about)),
+        Event::Retries(why) => format!("the model does not answer: {}", brief(why)),
+        Event::Result(_) => return None,
+    })
+}
+
+/// What each run gets.
+struct One {
+    engine: Engine,
+    task: Arc<Task>,
+    route: Route,
+    start: bool,
+    detach: bool,
+    rows: Rows,
+}
+
+impl One {
+    /// Begins one, and follows it unless it is to be left. `shown` is false when nobody reads it any more.
+    async fn run(
+        self,
+        key: Key,
+        listener: Listener,
+        shown: impl Fn(&Event) -> bool + Send + Sync,
+    ) -> Result<String, Box<dyn Diagnostic>> {
+        let change = |change: &dyn Fn(&mut Row)| {
+            self.rows.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&key).map(change);
+        };
+        let tell = |news| match news {
+            News::Begun | News::Joined => change(&|row| row.stage = Stage::UnderWay),
+            News::Lost => {
+                shown(&Event::Said("the connection is lost; trying to have one again".to_owned()));
+            }
+            News::Back => {
+                shown(&Event::Said("connected again".to_owned()));
+            }
+        };
+        let (log, mut chunks) = mpsc::channel(QUEUE);
+        let Self { engine, route, start, .. } = &self;
+        let run =
+            Run { engine, name: &key.name, id: &key.id, route: *route, start: *start, log, tell: &tell };
+        let running = async {
+            match self.detach {
+                true => run.begin(&self.task, key.number, listener).await,
+                false => run.follow(&self.task, key.number, listener).await,
+            }
+        };
+        let hear = |event: Event| {
+            let is_read = shown(&event);
+            change(&|row| row.hear(&event));
+            is_read
+        };
+        let reading = async move {
+            let mut reader = Reader::default();
+            while let Some(chunk) = chunks.recv().await {
+                if !reader.take(&chunk).into_iter().all(&hear) {
+                    return;
+                }
+            }
+            reader.finish().map(hear);
+        };
+        let (ended, ()) = tokio::join!(running, reading);
+        let ended = ended.and_then(|()| self.judge(&key));
+        change(&|row| row.end(&ended, self.detach));
+        ended.map(|()| String::new()).map_err(Into::into)
+    }
+
+    /// An agent that calls its own end a failure has failed, whatever its exit code is.
+    fn judge(&self, key: &Key) -> Result<(), RunError> {
+        let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        match rows.get(key).and_then(|row| row.report.as_ref()).filter(|report| report.failed) {
+            None => Ok(()),
+            Some(report) => {
+                let (name, id, said) = (key.name.clone(), key.id.clone(), report.text.clone());
+                Err(RunError::Failed { name, id, code: 1, said })
+            }
+        }
+    }
+}
