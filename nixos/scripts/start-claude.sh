@@ -154,9 +154,9 @@ hooks() {
       Notification: [on("permission_prompt"; "waiting permission"),
         on("elicitation_dialog|agent_needs_input"; "waiting answer"), on("idle_prompt"; "done")],
       Stop: [note("done")],
-      StopFailure: [on("rate_limit|billing_error|overloaded"; "waiting limit"),
+      StopFailure: [on("rate_limit|overloaded|billing_error"; "waiting limit"),
         on("authentication_failed|oauth_org_not_allowed"; "waiting login"),
-        on("invalid_request|server_error|max_output_tokens|unknown"; "waiting retry")]
+        on("invalid_request|model_not_found|server_error|max_output_tokens|unknown"; "waiting retry")]
     }}'
 }
 

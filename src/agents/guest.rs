@@ -26,7 +26,7 @@ use crate::vm::name::VmName;
 const SCRIPT: &str = concat!(include_str!("directory.sh"), include_str!("remote.sh"));
 
 /// Runs the script, which is the first argument, so that it has its own text to begin a session with.
-const RUN: &str = "eval \"$0\"";
+const RUN: &str = "script=$1; shift; eval \"$script\"";
 
 /// The longest screen with what has left it that is taken, in bytes: 50,000 lines at most.
 const MAX_SCREEN: usize = 16 << 20;
@@ -235,7 +235,7 @@ impl Guest<'_> {
 
 fn program(args: &[&str]) -> Result<Program, LifecycleError> {
     let script = format!("{PROCESS}{SCRIPT}");
-    let argv = ["sh", "-c", RUN, &script].iter().chain(args).map(OsString::from).collect();
+    let argv = ["sh", "-c", RUN, "ai-vm-agents", &script].iter().chain(args).map(OsString::from).collect();
     let command = RemoteCommand { argv, ..RemoteCommand::default() };
     Ok(Program::Command(command.encode().map_err(SessionError::from)?))
 }

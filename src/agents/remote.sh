@@ -1,4 +1,4 @@
-# Agents in this guest: begins, lists, shows and ends them. Follows directory.sh, and is run as `sh -c 'eval "$0"' TEXT ARGS`,
+# Agents in this guest: begins, lists, shows and ends them. Follows process.sh and directory.sh, and has its own text as `script`,
 # because it is also what runs in a session. The first argument says what is to be done, the second is the agent's ID:
 #   list                         says what is known of each agent, each field ended by NUL
 #   begin ID CWD COLUMNS ROWS COMMAND  begins a session; the prompt is stdin. Without a command it is Claude Code
@@ -9,7 +9,7 @@
 #   stop ID                      ends it, and prints by which signal
 #   wait ID WHAT SECONDS         waits until it is `done`, `waiting` or `ended`, and says then what `list` does
 # shellcheck shell=sh
-# shellcheck disable=SC2154 # what directory.sh sets
+# shellcheck disable=SC2154 # what those set
 # A tmux of its own, which nobody's configuration changes and whose end does not end anybody else's.
 in_tmux() { tmux -u -L ai-vm -f /dev/null "$@"; }
 
@@ -115,7 +115,7 @@ list() {
 begin() {
   command -v tmux >/dev/null 2>&1 || exit 80
   [ -n "$4" ] || command -v start-claude >/dev/null 2>&1 || exit 81
-  cd -- "$1" || exit 82
+  cd -- "${HOME:-/}" && cd -- "$1" 2>/dev/null || exit 82
   begin_dir "$id" || exit 83
   # shellcheck disable=SC2015 # both are errors
   cat >"$dir/input" && printf '%s' "$4" >"$dir/line" && printf '%s' "$script" >"$dir/script" || exit 83
@@ -124,6 +124,7 @@ begin() {
   # shellcheck disable=SC2015
   put "$dir" kind session && put "$dir" cwd "$PWD" && put "$dir" command "$(printf %.200s "$name" | tr '\n\r\t' '   ')" ||
     exit 83
+  umask "$mask"
   set -- tmux -u -L ai-vm -f /dev/null start-server ';' \
     set-option -g history-limit 50000 ';' set-option -g status off ';' set-option -g mouse on ';' \
     set-option -g prefix None ';' set-option -s escape-time 10 ';' set-option -g focus-events on ';' \
@@ -135,12 +136,7 @@ begin() {
     ! XDG_RUNTIME_DIR=$runtime systemd-run --user --scope --quiet --collect -- "$@" </dev/null >/dev/null 2>&1; then
     "$@" </dev/null >&2 || exit 84
   fi
-  round=0
-  until [ -f "$dir/pid" ]; do
-    round=$((round + 1))
-    [ "$round" -lt 100 ] || exit 84
-    sleep 0.1
-  done
+  await_pid "$dir" || exit 84
 }
 
 # It outlives a polite end just long enough to write down how that went.
@@ -148,19 +144,20 @@ live() {
   AI_VM_AGENT=$dir
   export AI_VM_AGENT
   trap : TERM INT HUP
-  note_pid "$dir"
+  note_pid "$dir" || exit 1
   line=$(cat -- "$dir/line")
   if [ -n "$line" ]; then
     if [ -f "$dir/input" ]; then
       AI_VM_PROMPT=$(cat -- "$dir/input")
       export AI_VM_PROMPT
     fi
-    "${SHELL:-/bin/sh}" -l -c "$line"
+    set -- "${SHELL:-/bin/sh}" -l -c "$line"
   elif [ -f "$dir/input" ]; then
-    start-claude -- "$(cat -- "$dir/input")"
+    set -- start-claude -- "$(cat -- "$dir/input")"
   else
-    start-claude
+    set -- start-claude
   fi
+  (umask "$mask" && exec "$@")
   code=$?
   tmux capture-pane -p -J -S - 2>/dev/null | tail -c 1048576 >"$dir/screen"
   put "$dir" exit "$code"
@@ -174,7 +171,10 @@ require_session() {
 # attach FAREWELL
 attach() {
   get "$dir" kind
-  [ "$line" = session ] && is_alive "$dir" || { printf 'this agent has ended, or has no terminal of its own\n' >&2 && exit 125; }
+  if [ "$line" != session ] || ! is_alive "$dir"; then
+    printf 'this agent has ended, or has no terminal of its own\n' >&2
+    exit 125
+  fi
   command -v infocmp >/dev/null 2>&1 && ! infocmp "$TERM" >/dev/null 2>&1 && TERM=xterm-256color && export TERM
   in_tmux attach-session -t "=$id" ';' display-message -d 4000 'Ctrl-] leaves it going on' || exit 125
   # Its screen is gone a moment before it.
@@ -248,7 +248,7 @@ wait_for() {
   say end
 }
 
-script=$0 what=$1 id=${2-}
+what=$1 id=${2-}
 dir=$agents/$id
 case $what in
   list | begin) ;;

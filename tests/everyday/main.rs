@@ -23,6 +23,7 @@ mod sshd;
 mod vectors;
 
 mod adopted;
+mod agents;
 mod broken_records;
 mod command_line;
 mod completions;
