@@ -27,3 +27,10 @@ begin_dir() {
 
 # note_prompt DIR: what is shown of the prompt in `input`.
 note_prompt() { put "$1" prompt "$(head -c 200 -- "$1/input" | tr '\n\r\t' '   ')"; }
+
+# goes_on: whether the user's own manager runs without a login, as `runtime` is to be told to who speaks to it. A login's end may
+# end what it began; that manager's does not.
+goes_on() {
+  runtime=/run/user/$(id -u)
+  [ -e "/var/lib/systemd/linger/$(id -un)" ] && [ -S "$runtime/systemd/private" ]
+}

@@ -12,7 +12,7 @@ use crate::agents::answer::{self, MAX_BYTES};
 use crate::agents::error::AgentError;
 use crate::host::random;
 use crate::lifecycle::Engine;
-use crate::lifecycle::apart::PROCESS;
+use crate::lifecycle::apart::{EVALUATE, PROCESS};
 use crate::lifecycle::error::LifecycleError;
 use crate::lifecycle::event::Listener;
 use crate::lifecycle::reach::{self, Route};
@@ -24,9 +24,6 @@ use crate::vm::name::VmName;
 
 /// What runs in the guest.
 const SCRIPT: &str = concat!(include_str!("directory.sh"), include_str!("remote.sh"));
-
-/// Runs the script, which is the first argument, so that it has its own text to begin a session with.
-const RUN: &str = "script=$1; shift; eval \"$script\"";
 
 /// The longest screen with what has left it that is taken, in bytes: 50,000 lines at most.
 const MAX_SCREEN: usize = 16 << 20;
@@ -235,7 +232,8 @@ impl Guest<'_> {
 
 fn program(args: &[&str]) -> Result<Program, LifecycleError> {
     let script = format!("{PROCESS}{SCRIPT}");
-    let argv = ["sh", "-c", RUN, "ai-vm-agents", &script].iter().chain(args).map(OsString::from).collect();
+    let argv =
+        ["sh", "-c", EVALUATE, "ai-vm-agents", &script].iter().chain(args).map(OsString::from).collect();
     let command = RemoteCommand { argv, ..RemoteCommand::default() };
     Ok(Program::Command(command.encode().map_err(SessionError::from)?))
 }

@@ -118,7 +118,7 @@ begin() {
   cd -- "${HOME:-/}" && cd -- "$1" 2>/dev/null || exit 82
   begin_dir "$id" || exit 83
   # shellcheck disable=SC2015 # both are errors
-  cat >"$dir/input" && printf '%s' "$4" >"$dir/line" && printf '%s' "$script" >"$dir/script" || exit 83
+  cat >"$dir/input" && printf '%s' "$4" >"$dir/line" && keep_script "$dir" || exit 83
   if [ -s "$dir/input" ]; then note_prompt "$dir"; else rm -f -- "$dir/input"; fi
   name=${4:-claude}
   # shellcheck disable=SC2015
@@ -130,10 +130,7 @@ begin() {
     set-option -g prefix None ';' set-option -s escape-time 10 ';' set-option -g focus-events on ';' \
     bind-key -n 'C-]' detach-client ';' set-environment -g COLORTERM truecolor ';' \
     new-session -d -s "$id" -x "$2" -y "$3" -c "$PWD" sh "$dir/script" live "$id"
-  # Where a login's end may end what it began, the user's own manager does not, as long as the user lingers.
-  runtime=/run/user/$(id -u)
-  if [ ! -e "/var/lib/systemd/linger/$(id -un)" ] || [ ! -S "$runtime/systemd/private" ] ||
-    ! XDG_RUNTIME_DIR=$runtime systemd-run --user --scope --quiet --collect -- "$@" </dev/null >/dev/null 2>&1; then
+  if ! goes_on || ! XDG_RUNTIME_DIR=$runtime systemd-run --user --scope --quiet --collect -- "$@" </dev/null >/dev/null 2>&1; then
     "$@" </dev/null >&2 || exit 84
   fi
   await_pid "$dir" || exit 84

@@ -100,9 +100,8 @@ fn read(dir: &std::path::Path, name: &str) -> String {
 fn one_prints_its_answer_and_says_meanwhile_what_it_does() {
     let it = Stage::new();
     let prompt = "it's \"this\" $HOME `id` \\ -x é\n!umask >mask; pwd >where; test -t 0 || : >closed\nend ";
-    let ran = it.run(&["-C", "work", "--", prompt]);
-    let answer = "it's";
-    assert!(ran.code == 0 || ran.out.contains(answer), "{ran:?}");
+    let ran = it.run(&["-C", it.path("work").to_str().unwrap(), "--", prompt]);
+    assert_eq!(ran.code, 0, "{ran:?}");
     let dir = it.agent();
     assert_eq!(read(&dir, "got"), prompt);
     let id = dir.file_name().unwrap().to_str().unwrap().to_owned();
@@ -275,7 +274,7 @@ fn another_agent_gets_the_prompt_as_it_is() {
     let ran = it.run(&["--agent-cmd", line, "--", "a 'b' \"c\" $d\n\n-e"]);
     assert_eq!(
         (ran.code, ran.out.as_str()),
-        (3, "from env: <a 'b' \"c\" $d\n\n-e>\nfrom stdin: 15\n"),
+        (3, "from env: <a 'b' \"c\" $d\n\n-e>\nfrom stdin: 16\n"),
         "{}",
         ran.err
     );
@@ -339,11 +338,12 @@ fn what_goes_wrong_is_said_once_and_has_its_exit_code() {
 #[test]
 fn a_guest_that_lies_acts_on_nothing_here() {
     let it = Stage::new();
-    let evil = "\\033]52;c;eA==\\007\\033[2J\\033[6n";
-    let body = format!(
-        "x\n!printf '{evil}\\n'; say \"$(printf '{{\"type\":\"result\",\"result\":\"a\\\\\\\\u001b]52;c;eA==\\\\\\\\u0007b\"}}')\"; exit 0"
-    );
-    let mut pty = Pty::run(&it.guest.home.command(&["run", "vm", "--", &body]));
+    let evil = "\u{1b}]52;c;eA==\u{7}\u{1b}[2J\u{1b}[6n";
+    let result =
+        serde_json::json!({ "type": "result", "subtype": "success", "result": evil, "session_id": evil });
+    fs::write(it.path("evil"), format!("{evil}\n{result}\n")).unwrap();
+    let body = "x\n!cat ~/evil; exit 0";
+    let mut pty = Pty::run(&it.guest.home.command(&["run", "vm", "--", body]));
     assert_eq!(pty.exit_code(), 0, "{}", pty.screen());
     let screen = pty.screen();
     for acts in ["\u{1b}]52", "\u{1b}[6n", "\u{1b}[2J\u{1b}"] {

@@ -15,7 +15,7 @@ use crate::agents::agent::AgentId;
 use crate::agents::run::error::RunError;
 use crate::agents::run::kept::Kept;
 use crate::lifecycle::Engine;
-use crate::lifecycle::apart::{Apart, Came, End, News, PRELUDE, PROCESS, What};
+use crate::lifecycle::apart::{Apart, Came, EVALUATE, End, News, PRELUDE, PROCESS, What};
 use crate::lifecycle::event::Listener;
 use crate::lifecycle::reach::Route;
 use crate::ssh::command::RemoteCommand;
@@ -138,7 +138,7 @@ async fn pass_on(
 
 fn command(asked: [String; 3], task: Option<(&Task, u32)>) -> RemoteCommand {
     let script = [PROCESS, DIRECTORY, PRELUDE, SCRIPT].concat();
-    let mut argv: Vec<OsString> = ["sh", "-c", "eval \"$0\"", &script].map(OsString::from).to_vec();
+    let mut argv: Vec<OsString> = ["sh", "-c", EVALUATE, "ai-vm-run", &script].map(OsString::from).to_vec();
     argv.extend(asked.map(OsString::from));
     if let Some((task, number)) = task {
         let seconds = task.limit.map_or(0, |limit| limit.as_secs().max(1));

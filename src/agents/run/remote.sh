@@ -8,15 +8,13 @@
 # shellcheck shell=sh
 # shellcheck disable=SC2154 # what stands before
 start() {
-  runtime=/run/user/$(id -u)
   set -- /bin/sh "$dir/script" live "$run" "$@"
-  # Where a login's end may end what it began, the user's own manager does not, as long as the user lingers.
-  if [ ! -e "/var/lib/systemd/linger/$(id -un)" ] || [ ! -S "$runtime/systemd/private" ] ||
-    ! XDG_RUNTIME_DIR=$runtime systemd-run --user --quiet --collect --unit="ai-vm-agent-$run" \
+  if ! goes_on || ! XDG_RUNTIME_DIR=$runtime systemd-run --user --quiet --collect --unit="ai-vm-agent-$run" \
       --description='Agent, started by ai-vm' --working-directory="$PWD" \
       --setenv=PATH="$PATH" --setenv=HOME="$HOME" --setenv=SHELL="${SHELL:-/bin/sh}" \
       -- "$@" </dev/null >/dev/null 2>&1; then
-    (umask "$mask" && exec setsid "$@" </dev/null >/dev/null 2>&1) &
+    # Of nobody who can be ended together with this.
+    (umask "$mask" && setsid "$@" </dev/null >/dev/null 2>&1 &)
   fi
   await_pid "$dir" || exit 84
 }
@@ -24,14 +22,14 @@ start() {
 # begin FOLDER LINE NUMBER SECONDS BYTES
 begin() {
   [ -n "$2" ] || command -v start-claude >/dev/null 2>&1 || exit 81
-  cd -- "$1" || exit 82
+  cd -- "$1" 2>/dev/null || exit 82
   begin_dir "$run" || exit 83
   head -c "$5" >"$dir/input.$$" || exit 83
   # A connection that broke off has an end of its stdin too.
   [ "$(wc -c <"$dir/input.$$")" -eq "$5" ] || exit 83
   line=$2
   # shellcheck disable=SC2015 # all are errors
-  mv -f -- "$dir/input.$$" "$dir/input" && : >>"$dir/log" && keep_script "$dir" && printf '%s' "$line" >"$dir/line" &&
+  mv -f -- "$dir/input.$$" "$dir/input" && : >>"$dir/log" && : >>"$dir/err" && keep_script "$dir" && printf '%s' "$line" >"$dir/line" &&
     note_prompt "$dir" && put "$dir" command "$(printf %.200s "${line:-claude}" | tr '\n\r\t' '   ')" &&
     put "$dir" cwd "$PWD" && put "$dir" kind run || exit 83
   start "$3" "$4"

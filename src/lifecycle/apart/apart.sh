@@ -1,6 +1,5 @@
 # What every script has that runs something in a guest apart from the connection that asks for it. It follows process.sh and
-# stands before such a script, which is run as `sh -c 'eval "$0"' TEXT ARGS`, because it is also what runs apart. The first
-# arguments are: what is to be done; the name of a run, hexadecimal digits; how many bytes of its log are known already.
+# stands before such a script. The first arguments are: what is to be done; the name of a run, hexadecimal digits; how many bytes of its log are known already.
 # stdout is the log and nothing else. What there is to say goes to stderr, one line each: `ai-vm: run NAME` before the log
 # of a run, `ai-vm: joined NAME` where that is another one, `ai-vm: under way`, `ai-vm: exit CODE`.
 # A run has a directory: `script`, `pid` as soon as it runs, `log`, and `exit` when it has ended by itself.
@@ -10,9 +9,6 @@
 what=$1 run=$2 known=$3
 
 tell() { printf 'ai-vm: %s\n' "$*" >&2; }
-
-# keep_script DIR: a file of it is what can be started by whatever has a meaning of its own for what is in its text.
-keep_script() { printf '%s' "$0" >"$1/script"; }
 
 # live DIR IN ERR PROGRAM ARG...: is what runs apart. Begun twice, it runs once. It outlives a polite end just long enough to
 # write down how that ended.

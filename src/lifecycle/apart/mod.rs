@@ -25,6 +25,9 @@ use crate::ssh::session::SessionError;
 use crate::ssh::stdio;
 use crate::vm::name::VmName;
 
+/// How a script is run whose text is the second argument after this one: it has its own text, and errors of the shell do not.
+pub const EVALUATE: &str = "script=$1; shift; eval \"$script\"";
+
 /// What stands before scripts in guests that write down what they know of something that runs.
 pub const PROCESS: &str = include_str!("process.sh");
 

@@ -1,6 +1,11 @@
 # What scripts in a guest have in common that know things of one line each of something that runs, each a file in its
 # directory: `pid` is the process whose end is its end.
+# The text of a script is in `script`, because it is also what runs apart.
 # shellcheck shell=sh
+
+# keep_script DIR: makes a file of it, because some of those that start programs have a meaning of their own for what is in it.
+# shellcheck disable=SC2154
+keep_script() { printf '%s' "$script" >"$1/script"; }
 
 # put DIR NAME TEXT: writes a line, which is there whole or not at all.
 put() { printf '%s\n' "$3" >"$1/$2.$$" && mv -f -- "$1/$2.$$" "$1/$2"; }

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use crate::host::random;
 use crate::lifecycle::Engine;
-use crate::lifecycle::apart::{Apart, Came, End, News, PRELUDE, PROCESS, What};
+use crate::lifecycle::apart::{Apart, Came, EVALUATE, End, News, PRELUDE, PROCESS, What};
 use crate::lifecycle::error::LifecycleError;
 use crate::lifecycle::event::Listener;
 use crate::lifecycle::reach::Route;
@@ -20,9 +20,9 @@ use crate::vm::name::VmName;
 /// What runs in the guest, as root.
 const SCRIPT: &str = include_str!("remote.sh");
 
-/// Becomes root where that is needed, and runs the script, which is in place of a program's name.
+/// Becomes root where that is needed, and does what is in place of a program's name.
 const AS_ROOT: &str =
-    "[ \"$(id -u)\" = 0 ] || exec sudo -n -- sh -c 'eval \"$0\"' \"$0\" \"$@\"\neval \"$0\"";
+    "[ \"$(id -u)\" = 0 ] || exec sudo -n -- sh -c \"$0\" ai-vm-rebuild \"$@\"\neval \"$0\"";
 
 /// A rebuild of one VM.
 pub struct Rebuild<'a> {
@@ -58,11 +58,9 @@ impl Rebuild<'_> {
 }
 
 fn command(asked: [String; 3]) -> RemoteCommand {
-    let program = ["sh", "-c", AS_ROOT].map(OsString::from).into_iter();
-    let argv = program
-        .chain([format!("{PROCESS}{PRELUDE}{SCRIPT}").into()])
-        .chain(asked.map(OsString::from))
-        .collect();
+    let script = [PROCESS, PRELUDE, SCRIPT].concat();
+    let program = ["sh", "-c", AS_ROOT, EVALUATE, &script].map(OsString::from);
+    let argv = program.into_iter().chain(asked.map(OsString::from)).collect();
     RemoteCommand { argv, ..RemoteCommand::default() }
 }
 
