@@ -262,7 +262,13 @@ fn one_that_does_not_answer_keeps_nobody_waiting() {
     let ran = stage.run(&["agents", "--timeout", "3", "--json"]);
     let rows: Vec<Value> = serde_json::from_str(&ran.out).unwrap();
     assert!(rows[0]["error"]["message"].is_string() && rows[0]["id"].is_null(), "{}", ran.out);
-    assert_eq!((&rows.iter().find(|row| row["name"] == "vm" && !row["id"].is_null()).unwrap()["id"], &rows[1]["error"]), (&id.into(), &Value::Null));
+    assert_eq!(
+        (
+            &rows.iter().find(|row| row["name"] == "vm" && !row["id"].is_null()).unwrap()["id"],
+            &rows[1]["error"]
+        ),
+        (&id.into(), &Value::Null)
+    );
 }
 
 #[test]
