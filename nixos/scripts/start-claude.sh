@@ -126,7 +126,7 @@ register() {
       [[ $(cat "$old/kind" 2>/dev/null) == own ]] && read -r pid _ <"$old/pid" && [[ ! -d /proc/$pid ]] && rm -rf -- "$old"
     done
     AI_VM_AGENT=$agents/$(od -An -N6 -tx1 /dev/urandom | tr -d ' \n')
-    mkdir -p -m 0700 -- "$AI_VM_AGENT" && note kind own && note command claude && note cwd "$PWD" &&
+    mkdir -p -- "$agents" && mkdir -m 0700 -- "$AI_VM_AGENT" && note kind own && note command claude && note cwd "$PWD" &&
       note begun "$(date +%s)" && note pid "$$ ${stat[19]}" || return
   fi
   export AI_VM_AGENT

@@ -193,7 +193,7 @@ fn it_writes_down_that_it_is_there() {
     // One whose process is gone, another that is not, and one that is not of this kind.
     for (old, kind, pid) in [("a", "own", "4194305 1"), ("b", "own", "1 1"), ("c", "run", "4194305 1")] {
         stage.write(&format!("{AGENTS}/{old}/kind"), kind);
-        stage.write(&format!("{AGENTS}/{old}/pid"), pid);
+        stage.write(&format!("{AGENTS}/{old}/pid"), &format!("{pid}\n"));
     }
     started(&stage, &["-p", "hello"]);
     let dir = stage.read("agent");
