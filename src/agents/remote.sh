@@ -5,6 +5,7 @@
 #   live ID                      the session itself
 #   attach ID FAREWELL           connects the terminal to it; says farewell when it goes on
 #   screen ID                    prints what its terminal shows and has shown
+#   log ID                       prints what a run has written, as far as it is not too long ago
 #   send ID                      pastes stdin into it, and presses Enter
 #   stop ID                      ends it, and prints by which signal
 #   wait ID WHAT SECONDS         waits until it is `done`, `waiting` or `ended`, and says then what `list` does
@@ -197,6 +198,10 @@ screen() {
   cat -- "$dir/screen" 2>/dev/null || exit 86
 }
 
+log() {
+  tail -c 16777216 -- "$dir/log" 2>/dev/null || exit 89
+}
+
 send() {
   require_session
   is_alive "$dir" || exit 86
@@ -264,6 +269,7 @@ case $what in
   live) live ;;
   attach) attach "$@" ;;
   screen) screen ;;
+  log) log ;;
   send) send ;;
   stop) stop ;;
   wait) wait_for "$@" ;;
