@@ -112,6 +112,12 @@ list() {
   say end
 }
 
+# abandon CODE: leaves nothing half-made behind.
+abandon() {
+  rm -rf -- "$dir"
+  exit "$1"
+}
+
 # begin CWD COLUMNS ROWS COMMAND
 begin() {
   command -v tmux >/dev/null 2>&1 || exit 80
@@ -119,12 +125,12 @@ begin() {
   cd -- "${HOME:-/}" && cd -- "$1" 2>/dev/null || exit 82
   begin_dir "$id" || exit 83
   # shellcheck disable=SC2015 # both are errors
-  cat >"$dir/input" && printf '%s' "$4" >"$dir/line" && printf '%s' "$script" >"$dir/script" || exit 83
+  cat >"$dir/input" && printf '%s' "$4" >"$dir/line" && printf '%s' "$script" >"$dir/script" || abandon 83
   if [ -s "$dir/input" ]; then note_prompt "$dir"; else rm -f -- "$dir/input"; fi
   name=${4:-claude}
   # shellcheck disable=SC2015
   put "$dir" kind session && put "$dir" cwd "$PWD" && put "$dir" command "$(printf %.200s "$name" | tr '\n\r\t' '   ')" ||
-    exit 83
+    abandon 83
   umask "$mask"
   set -- tmux -u -L ai-vm -f /dev/null start-server ';' \
     set-option -g history-limit 50000 ';' set-option -g status off ';' set-option -g mouse on ';' \
@@ -135,7 +141,7 @@ begin() {
   runtime=/run/user/$(id -u)
   if [ ! -e "/var/lib/systemd/linger/$(id -un)" ] || [ ! -S "$runtime/systemd/private" ] ||
     ! XDG_RUNTIME_DIR=$runtime systemd-run --user --scope --quiet --collect -- "$@" </dev/null >/dev/null 2>&1; then
-    "$@" </dev/null >&2 || exit 84
+    "$@" </dev/null >&2 || abandon 84
   fi
   await_pid "$dir" || exit 84
 }
@@ -209,7 +215,14 @@ send() {
   in_tmux load-buffer -b "$id" - && in_tmux paste-buffer -p -r -d -b "$id" -t "=$id:" || exit 84
   # A program that takes what comes together for one paste is not to take this for a part of it.
   sleep 0.4
+  before=$(stat -c %i -- "$dir/state" 2>/dev/null)
   in_tmux send-keys -t "=$id:" Enter || exit 84
+  # Whoever waits for it next is not to take what it was before for what it is then. Not every text makes it say something.
+  round=0
+  while [ -n "$before" ] && [ "$round" -lt 30 ] && [ "$(stat -c %i -- "$dir/state" 2>/dev/null)" = "$before" ]; do
+    round=$((round + 1))
+    sleep 0.1
+  done
 }
 
 stop() {
