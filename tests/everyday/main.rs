@@ -51,6 +51,7 @@ mod ports;
 mod privacy;
 mod project;
 mod rebuild;
+mod run;
 mod shares;
 mod ssh_keys;
 mod streams;
