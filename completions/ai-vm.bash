@@ -50,6 +50,10 @@ _ai_vm() {
         fi
         ;;
       creds:*) if ((COMP_CWORD == 2)); then words='status set push pull wipe'; else words=$(ai-vm ls -q 2>/dev/null); fi ;;
+      agents:*)
+        words=$(ai-vm ls -q 2>/dev/null)
+        if ((COMP_CWORD == 2)); then words+=' attach logs send stop wait'; fi
+        ;;
       ssh-keys:*) if ((COMP_CWORD == 2)); then words='show rotate'; else words=$(ai-vm ls -q 2>/dev/null); fi ;;
       cp:*) _ai_vm_places; return 0 ;;
       create:* | up:* | trust:* | doctor:* | config:*) ;;

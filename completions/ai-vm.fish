@@ -16,7 +16,7 @@ function __ai_vm_verb_is
 end
 
 complete -c ai-vm -n __fish_use_subcommand -f -a '(__ai_vm_verbs)'
-complete -c ai-vm -n '__ai_vm_verb_is start stop restart rm ls list info exec shell forward logs wait rebuild sync push fetch diff ssh-config proxy' -f -a '(ai-vm ls -q 2>/dev/null)'
+complete -c ai-vm -n '__ai_vm_verb_is start stop restart rm ls list info exec claude agents run shell forward logs wait rebuild sync push fetch diff ssh-config proxy' -f -a '(ai-vm ls -q 2>/dev/null)'
 complete -c ai-vm -n '__ai_vm_verb_is cp' -F -a '(ai-vm complete-place -- (commandline -ct) 2>/dev/null)'
 complete -c ai-vm -n '__ai_vm_verb_is image; and test (count (commandline -opc)) -eq 2' -f -a 'ls build rm prune'
 complete -c ai-vm -n '__ai_vm_verb_is image; and test (count (commandline -opc)) -gt 2' -f -a '(ai-vm image ls -q 2>/dev/null)'
@@ -26,6 +26,7 @@ complete -c ai-vm -n '__ai_vm_verb_is share; and test (count (commandline -opc))
 complete -c ai-vm -n '__ai_vm_verb_is share; and test (count (commandline -opc)) -gt 2; and not contains -- (commandline -opc)[-1] --rw --ro' -f -a '(ai-vm ls -q 2>/dev/null)'
 complete -c ai-vm -n '__ai_vm_verb_is creds; and test (count (commandline -opc)) -eq 2' -f -a 'status set push pull wipe'
 complete -c ai-vm -n '__ai_vm_verb_is creds; and test (count (commandline -opc)) -gt 2' -f -a '(ai-vm ls -q 2>/dev/null)'
+complete -c ai-vm -n '__ai_vm_verb_is agents; and test (count (commandline -opc)) -eq 2' -f -a 'attach logs send stop wait'
 complete -c ai-vm -n '__ai_vm_verb_is ssh-keys; and test (count (commandline -opc)) -eq 2' -f -a 'show rotate'
 complete -c ai-vm -n '__ai_vm_verb_is ssh-keys; and test (count (commandline -opc)) -gt 2' -f -a '(ai-vm ls -q 2>/dev/null)'
 complete -c ai-vm -n 'not __fish_use_subcommand; and string match -q -- "-*" (commandline -ct); and not contains -- -- (commandline -opc)' -f -a '(__ai_vm_flags)'

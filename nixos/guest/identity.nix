@@ -29,6 +29,8 @@ in
     before = [
       "sshd.service"
       "getty.target"
+      # It looks who lingers when it starts.
+      "systemd-logind.service"
     ];
     # A rebuild does not change who this is; the credentials are those of the launch.
     restartIfChanged = false;

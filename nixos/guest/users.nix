@@ -14,6 +14,8 @@ let
         "kvm"
       ];
       openssh.authorizedKeys.keys = user.keys;
+      # What agents run goes on when the last login ends.
+      linger = true;
       hashedPassword = lib.mkIf vm.allowEmptyPasswords "";
     };
   };

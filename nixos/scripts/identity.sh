@@ -26,6 +26,10 @@ if has ai-vm.user; then
       --shell "${AI_VM_SHELL:-/run/current-system/sw/bin/bash}" "$user"
   fi
   printf '%s\n' "$user" >"$run/user"
+  # What agents of this user run goes on when the last login ends.
+  linger=${AI_VM_LINGER:-/var/lib/systemd/linger}
+  mkdir -p "$linger"
+  [[ -e $linger/$user ]] || : >"$linger/$user"
 
   # Keys that were changed since QEMU was started, for whose life the credentials stay what they were.
   boot=

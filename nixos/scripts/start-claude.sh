@@ -116,17 +116,18 @@ answer() {
 # Writes down that this agent is there, for `ai-vm agents`: a directory with a file for each thing that is known of it. One
 # that was begun as an agent has its directory already, unless it is another one that calls this.
 register() {
-  local agents=${XDG_STATE_HOME:-$HOME/.local/state}/ai-vm/agents old pid start
-  # After the name in parentheses, which may be anything, it is the 20th word.
-  start=$(sed 's/.*) //' "/proc/$$/stat" | cut -d ' ' -f 20)
+  local agents=${XDG_STATE_HOME:-$HOME/.local/state}/ai-vm/agents old pid stat
+  # When this process was started is the 20th word after its name in parentheses, which may be anything.
+  stat=$(<"/proc/$$/stat")
+  read -ra stat <<<"${stat##*) }"
   if [[ -n ${CLAUDECODE-} || ! -d ${AI_VM_AGENT-} ]]; then
     # Those of terminals that are gone have nothing to say any more.
     for old in "$agents"/*/; do
       [[ $(cat "$old/kind" 2>/dev/null) == own ]] && read -r pid _ <"$old/pid" && [[ ! -d /proc/$pid ]] && rm -rf -- "$old"
     done
     AI_VM_AGENT=$agents/$(od -An -N6 -tx1 /dev/urandom | tr -d ' \n')
-    mkdir -p -- "$AI_VM_AGENT" && note kind own && note command claude && note cwd "$PWD" &&
-      note begun "$(date +%s)" && note pid "$$ $start" || return
+    mkdir -p -- "$agents" && mkdir -m 0700 -- "$AI_VM_AGENT" && note kind own && note command claude && note cwd "$PWD" &&
+      note begun "$(date +%s)" && note pid "$$ ${stat[19]}" || return
   fi
   export AI_VM_AGENT
   if [[ -e $AI_VM_AGENT/prompt ]]; then

@@ -25,8 +25,8 @@ use crate::vm::name::VmName;
 /// What runs in the guest.
 const SCRIPT: &str = concat!(include_str!("directory.sh"), include_str!("remote.sh"));
 
-/// The longest screen with what has left it that is taken, in bytes: 50,000 lines at most.
-const MAX_SCREEN: usize = 16 << 20;
+/// The most of what an agent has said that is taken at once, in bytes.
+const MAX_LOG: usize = 16 << 20;
 
 /// How much of what a guest says on stderr is kept, in bytes.
 const MAX_SAID: usize = 2048;
@@ -117,8 +117,13 @@ impl Guest<'_> {
 
     /// Returns what the terminal of a session shows and has shown, not filtered.
     pub async fn screen(&self, id: &AgentId) -> Result<String, AgentError> {
-        let screen = self.ask(&["screen", id.as_str()], Bytes::new(), MAX_SCREEN, self.route.limit).await?;
+        let screen = self.ask(&["screen", id.as_str()], Bytes::new(), MAX_LOG, self.route.limit).await?;
         Ok(screen.trim_end().to_owned())
+    }
+
+    /// Returns what a run has written, its last 16 MiB, not filtered.
+    pub async fn log(&self, id: &AgentId) -> Result<String, AgentError> {
+        self.ask(&["log", id.as_str()], Bytes::new(), MAX_LOG, self.route.limit).await
     }
 
     /// Types a text into a session, and Enter.
@@ -220,6 +225,10 @@ impl Guest<'_> {
                 Some(format!("`ai-vm claude {name}` begins one that has")),
             ),
             (88, _) => ("it cannot be ended", None),
+            (89, _) => (
+                "what it says is not written down",
+                Some(format!("see what there is: `ai-vm agents {name}`")),
+            ),
             _ => ("the script there failed", None),
         };
         AgentError::Unable { name, what, said, hint }

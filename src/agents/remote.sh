@@ -5,6 +5,7 @@
 #   live ID                      the session itself
 #   attach ID FAREWELL           connects the terminal to it; says farewell when it goes on
 #   screen ID                    prints what its terminal shows and has shown
+#   log ID                       prints what a run has written, as far as it is not too long ago
 #   send ID                      pastes stdin into it, and presses Enter
 #   stop ID                      ends it, and prints by which signal
 #   wait ID WHAT SECONDS         waits until it is `done`, `waiting` or `ended`, and says then what `list` does
@@ -111,6 +112,12 @@ list() {
   say end
 }
 
+# abandon CODE: leaves nothing half-made behind.
+abandon() {
+  rm -rf -- "$dir"
+  exit "$1"
+}
+
 # begin CWD COLUMNS ROWS COMMAND
 begin() {
   command -v tmux >/dev/null 2>&1 || exit 80
@@ -118,12 +125,12 @@ begin() {
   cd -- "${HOME:-/}" && cd -- "$1" 2>/dev/null || exit 82
   begin_dir "$id" || exit 83
   # shellcheck disable=SC2015 # both are errors
-  cat >"$dir/input" && printf '%s' "$4" >"$dir/line" && keep_script "$dir" || exit 83
+  cat >"$dir/input" && printf '%s' "$4" >"$dir/line" && keep_script "$dir" || abandon 83
   if [ -s "$dir/input" ]; then note_prompt "$dir"; else rm -f -- "$dir/input"; fi
   name=${4:-claude}
   # shellcheck disable=SC2015
   put "$dir" kind session && put "$dir" cwd "$PWD" && put "$dir" command "$(printf %.200s "$name" | tr '\n\r\t' '   ')" ||
-    exit 83
+    abandon 83
   umask "$mask"
   set -- tmux -u -L ai-vm -f /dev/null start-server ';' \
     set-option -g history-limit 50000 ';' set-option -g status off ';' set-option -g mouse on ';' \
@@ -131,9 +138,9 @@ begin() {
     bind-key -n 'C-]' detach-client ';' set-environment -g COLORTERM truecolor ';' \
     new-session -d -s "$id" -x "$2" -y "$3" -c "$PWD" sh "$dir/script" live "$id"
   if ! goes_on || ! XDG_RUNTIME_DIR=$runtime systemd-run --user --scope --quiet --collect -- "$@" </dev/null >/dev/null 2>&1; then
-    "$@" </dev/null >&2 || exit 84
+    "$@" </dev/null >&2 || abandon 84
   fi
-  await_pid "$dir" || exit 84
+  await_pid "$dir" || abandon 84
 }
 
 # It outlives a polite end just long enough to write down how that went.
@@ -194,6 +201,10 @@ screen() {
   cat -- "$dir/screen" 2>/dev/null || exit 86
 }
 
+log() {
+  tail -c 16777216 -- "$dir/log" 2>/dev/null || exit 89
+}
+
 send() {
   require_session
   is_alive "$dir" || exit 86
@@ -201,7 +212,21 @@ send() {
   in_tmux load-buffer -b "$id" - && in_tmux paste-buffer -p -r -d -b "$id" -t "=$id:" || exit 84
   # A program that takes what comes together for one paste is not to take this for a part of it.
   sleep 0.4
+  before=$(stat -c %i -- "$dir/state" 2>/dev/null)
   in_tmux send-keys -t "=$id:" Enter || exit 84
+  # Whoever waits for it next is not to take what it was before for what it is then. Not every text makes it say something.
+  round=0
+  while [ -n "$before" ] && [ "$round" -lt 30 ] && [ "$(stat -c %i -- "$dir/state" 2>/dev/null)" = "$before" ]; do
+    round=$((round + 1))
+    sleep 0.1
+  done
+}
+
+# belonging DIR: all processes that an agent has started, also those that have left its group: what they have in common is a variable.
+belonging() {
+  grep -lzFx -- "AI_VM_AGENT=$1" /proc/[0-9]*/environ 2>/dev/null | while IFS=/ read -r _ _ number _; do
+    printf '%s ' "$number"
+  done
 }
 
 stop() {
@@ -212,7 +237,9 @@ stop() {
   [ "$group" != "$pid" ] || target=-$pid
   put "$dir" stopped "$(date +%s)" || exit 83
   for signal in TERM KILL; do
-    kill -s "$signal" -- "$target" 2>/dev/null || ! is_alive "$dir" || exit 88
+    # Some may be no more by then.
+    # shellcheck disable=SC2046 # they are numbers
+    kill -s "$signal" -- "$target" $(belonging "$dir") 2>/dev/null
     round=0
     while is_alive "$dir"; do
       round=$((round + 1))
@@ -261,6 +288,7 @@ case $what in
   live) live ;;
   attach) attach "$@" ;;
   screen) screen ;;
+  log) log ;;
   send) send ;;
   stop) stop ;;
   wait) wait_for "$@" ;;

@@ -100,7 +100,7 @@ fn read(dir: &std::path::Path, name: &str) -> String {
 fn one_prints_its_answer_and_says_meanwhile_what_it_does() {
     let it = Stage::new();
     let prompt = "it's \"this\" $HOME `id` \\ -x é\n!umask >mask; pwd >where; test -t 0 || : >closed\nend ";
-    let ran = it.run(&["-C", it.path("work").to_str().unwrap(), "--", prompt]);
+    let ran = it.run(&["-C", "work", "--", prompt]);
     assert_eq!(ran.code, 0, "{ran:?}");
     let dir = it.agent();
     assert_eq!(read(&dir, "got"), prompt);
@@ -249,6 +249,61 @@ fn a_signal_leaves_them_going_on_and_says_what_can_be_done() {
     assert!(dirs.iter().all(|dir| !dir.join("exit").exists()));
     it.go_on();
     it.expect("their ends", |_| dirs.iter().all(|dir| read(dir, "exit") == "0\n"));
+}
+
+#[test]
+fn who_was_killed_goes_on_where_it_was() {
+    let it = Stage::new();
+    let body = "many\n!i=0; while [ $i -lt 2000 ]; do echo \"line $i\"; i=$((i + 1)); done; : >~/begun.1; \
+                until [ -e ~/go ]; do sleep 0.02; done; echo 'line 2000'";
+    let mut child = it.begin(&["--", body]);
+    it.expect("the run", |it| it.path("begun.1").exists());
+    let dir = it.agent();
+    let id = dir.file_name().unwrap().to_str().unwrap().to_owned();
+    it.expect("a part of the log", |it| it.kept(&id).len() > 1000);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // Two follow it now, of which one keeps what it says.
+    let logs: Vec<Child> = (0..2)
+        .map(|_| {
+            let mut logs = it.guest.home.command(&["agents", "logs", "-f", "vm", &id[..4]]);
+            logs.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+        })
+        .collect();
+    std::thread::sleep(Duration::from_secs(1));
+    it.guest.server.as_ref().unwrap().break_connections();
+    std::thread::sleep(Duration::from_secs(1));
+    it.go_on();
+    let whole = || fs::read(dir.join("log")).unwrap();
+    for logs in logs {
+        let ran = wait(logs, PATIENCE, "logs");
+        assert_eq!((ran.code, ran.out.into_bytes()), (0, whole()), "{}", ran.err);
+    }
+    assert_eq!(it.kept(&id), whole());
+    let text = String::from_utf8(whole()).unwrap();
+    assert_eq!(text.lines().filter(|line| line.starts_with("line ")).count(), 2001);
+}
+
+#[test]
+fn stopped_all_of_it_ends() {
+    let it = Stage::new();
+    // One leaves the group, one does not listen.
+    let body = "x\n!setsid sh -c 'echo $$ >~/left; exec sleep 1000' & sh -c 'trap \"\" TERM; : >~/begun.1; \
+                while :; do sleep 1; done'; sleep 1000";
+    let child = it.begin(&["--", body]);
+    it.expect("the run", |it| it.path("begun.1").exists() && it.path("left").exists());
+    let ran = it.guest.home.ok(&["agents", "stop", "vm"]);
+    assert!(ran.err.contains("ended by KILL"), "{}", ran.err);
+    let ran = wait(child, PATIENCE, "run");
+    assert_eq!(ran.code, 143, "{}", ran.err);
+    assert!(ran.err.contains("was stopped"), "{}", ran.err);
+    let left = fs::read_to_string(it.path("left")).unwrap();
+    let status = fs::read_to_string(format!("/proc/{}/status", left.trim())).unwrap_or_default();
+    assert!(!status.contains("State:") || status.contains("State:\tZ"), "{status}");
+    let agents: Vec<Value> =
+        serde_json::from_str(&it.guest.home.ok(&["agents", "--json", "vm"]).out).unwrap();
+    let ours = agents.iter().find(|agent| agent["kind"] == "run").unwrap();
+    assert_eq!(ours["state"], "stopped");
 }
 
 #[test]

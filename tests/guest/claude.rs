@@ -8,7 +8,7 @@ use crate::home::{Home, finish};
 use crate::pty::Pty;
 
 /// A login that nobody has. Claude Code begins with it, and would ask for another only when it is used.
-const LOGIN: &str = r#"{"claudeAiOauth":{"accessToken":"sk-ant-oat01-nobody","refreshToken":"sk-ant-ort01-nobody",
+pub const LOGIN: &str = r#"{"claudeAiOauth":{"accessToken":"sk-ant-oat01-nobody","refreshToken":"sk-ant-ort01-nobody",
 "expiresAt":4102444800000,"scopes":["user:inference","user:profile"],"subscriptionType":"max"}}"#;
 
 /// What it would ask at a first start, and what it shows when it is ready. Words stand apart by cursor movements.
@@ -76,7 +76,7 @@ pub fn starts_without_a_question(home: &Home) {
 }
 
 /// A screen without what moves the cursor, and without blanks.
-fn plain(seen: &str) -> String {
+pub fn plain(seen: &str) -> String {
     let mut text = String::new();
     let mut rest = seen.chars();
     while let Some(c) = rest.next() {

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use crate::agents;
 use crate::claude;
 use crate::copying;
 use crate::forwards::forwards_both_ways;
@@ -57,6 +58,7 @@ const PARTS: &[Part] = &[
     ("is what was asked for", is_what_was_asked_for),
     ("has what agents need", has_what_agents_need),
     ("Claude Code starts without a question", claude::starts_without_a_question),
+    ("sessions go on", agents::sessions_go_on),
     ("every exit code arrives", every_exit_code_arrives),
     ("ten megabytes pass unchanged", ten_megabytes_pass_unchanged),
     ("a tree goes in and out", copying::a_tree_goes_in_and_out),

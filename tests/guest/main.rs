@@ -14,6 +14,7 @@ mod processes;
 #[path = "../support/pty.rs"]
 mod pty;
 
+mod agents;
 mod brought_image;
 mod claude;
 mod copying;

@@ -43,6 +43,7 @@ fn identity(stage: &Stage) -> Command {
         .env("AI_VM_CREDENTIALS", stage.path("given"))
         .env("AI_VM_RUN", stage.path("run"))
         .env("AI_VM_STATE", stage.path("state"))
+        .env("AI_VM_LINGER", stage.path("linger"))
         .env("AI_VM_CONFIGURATION", stage.path("nixos"));
     script
 }
@@ -58,6 +59,7 @@ fn a_vm_is_who_its_host_says() {
     ok(&mut identity(&stage));
     assert_eq!(stage.read("run/authorized_keys/dev"), "ssh-ed25519 A\n");
     assert_eq!(stage.read("run/ssh_host_ed25519_key"), "host key\n");
+    assert!(stage.path("linger/dev").exists());
     assert_eq!((stage.read("run/boot"), mode(&stage, "run/boot")), ("boot-1".to_owned(), 0o444));
     assert_eq!(mode(&stage, "run/ssh_host_ed25519_key"), 0o600);
     assert_eq!(stage.read("run/user"), "dev\n");

@@ -22,7 +22,7 @@ start() {
 # begin FOLDER LINE NUMBER SECONDS BYTES
 begin() {
   [ -n "$2" ] || command -v start-claude >/dev/null 2>&1 || exit 81
-  cd -- "$1" 2>/dev/null || exit 82
+  cd -- "${HOME:-/}" && cd -- "$1" 2>/dev/null || exit 82
   begin_dir "$run" || exit 83
   head -c "$5" >"$dir/input.$$" || exit 83
   # A connection that broke off has an end of its stdin too.

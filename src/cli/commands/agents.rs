@@ -6,6 +6,7 @@ use crate::agents::agent::{Agent, AgentId, Kind, NotOne, Prefix};
 use crate::agents::error::AgentError;
 use crate::agents::guest::{Guest, Until};
 use crate::cli::commands::agents_list::{self, ListArgs};
+use crate::cli::commands::agents_logs;
 use crate::cli::commands::claude;
 use crate::cli::commands::exec::ReachArgs;
 use crate::cli::context::Context;
@@ -17,11 +18,10 @@ use crate::cli::values::{duration, value};
 use crate::diagnostic::Diagnostic;
 use crate::fleet::outcome::NOT_RUN;
 use crate::lifecycle::reach::Route;
-use crate::ui::filter;
 use crate::vm::name::VmName;
 
 /// How long a VM may take to do what is asked of one of its agents.
-const PATIENCE: Route = Route { limit: Duration::from_secs(30), shared: true };
+pub(super) const PATIENCE: Route = Route { limit: Duration::from_secs(30), shared: true };
 
 /// Arguments of `agents`.
 #[derive(Debug, clap::Args)]
@@ -58,10 +58,13 @@ enum Action {
         #[command(flatten)]
         reach: ReachArgs,
     },
-    /// Show what an agent has said: of a session its terminal and what has left it
+    /// Show what an agent has said: of a session its terminal and what has left it, of a run its log
     Logs {
         #[command(flatten)]
         which: Which,
+        /// Go on as more is written, until the run ends; made anew where the connection is lost
+        #[arg(short, long)]
+        follow: bool,
     },
     /// Type a text into a session, and Enter
     #[command(override_usage = "ai-vm agents send NAME [ID] [-- TEXT]")]
@@ -86,13 +89,13 @@ enum Action {
 
 /// Names one agent.
 #[derive(Debug, clap::Args)]
-struct Which {
+pub(super) struct Which {
     /// The VM
     #[arg(value_name = "NAME", value_parser = value::<VmName>)]
-    name: VmName,
+    pub name: VmName,
     /// The agent's ID or the beginning of it; not needed where the VM has just one that fits
     #[arg(value_name = "ID", value_parser = value::<Prefix>)]
-    id: Option<Prefix>,
+    pub id: Option<Prefix>,
 }
 
 /// Arguments of `agents wait`.
@@ -124,7 +127,7 @@ pub fn run(ctx: &Context, args: Args) -> Result<u8, Failure> {
     match args.action {
         None => agents_list::run(ctx, &args.list),
         Some(Action::Attach { which, reach }) => attach(ctx, &which, &reach),
-        Some(Action::Logs { which }) => logs(ctx, &which),
+        Some(Action::Logs { which, follow }) => agents_logs::run(ctx, &which, follow),
         Some(Action::Send { which, text }) => {
             let stdin = [String::from("-")];
             let text = prompt::read(if text.is_empty() { &stdin } else { &text }, prompt::ARGUMENT)?
@@ -152,7 +155,7 @@ fn fitting(verb: &str) -> (fn(&Agent) -> bool, &'static str) {
 }
 
 /// Finds the agent that is meant.
-async fn find(
+pub(super) async fn find(
     guest: &Guest<'_>,
     id: Option<&Prefix>,
     verb: &'static str,
@@ -199,17 +202,6 @@ fn attach(ctx: &Context, which: &Which, reach: &ReachArgs) -> Result<u8, Failure
     let (id, _) = found.map_err(|error| Failure::with_code(error, NOT_RUN))?;
     drop(listener);
     claude::connect(ctx, &which.name, reach, &id)
-}
-
-fn logs(ctx: &Context, which: &Which) -> Result<u8, Failure> {
-    let listener = ctx.listener(which.name.as_str());
-    let guest = Guest { engine: &ctx.engine, name: &which.name, route: PATIENCE, listener: &listener };
-    let screen = ctx.block_on(async {
-        let (id, _) = find(&guest, which.id.as_ref(), "logs").await?;
-        guest.screen(&id).await
-    })??;
-    ctx.print(&format!("{}\n", filter::lines(&screen)))?;
-    Ok(0)
 }
 
 /// Does something with one agent, and says what came of it.

@@ -3,6 +3,7 @@
 pub mod adopt;
 pub mod agents;
 mod agents_list;
+mod agents_logs;
 pub mod claude;
 pub mod complete;
 pub mod config;
