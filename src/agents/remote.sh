@@ -241,15 +241,13 @@ stop() {
     # shellcheck disable=SC2046 # they are numbers
     kill -s "$signal" -- "$target" $(belonging "$dir") 2>/dev/null
     round=0
-    while is_alive "$dir"; do
+    while is_alive "$dir" || [ -n "$(belonging "$dir")" ]; do
       round=$((round + 1))
-      [ "$round" -lt 100 ] || break
+      [ "$round" -lt 100 ] || continue 2
       sleep 0.1
     done
-    if ! is_alive "$dir"; then
-      printf '%s' "$signal"
-      return
-    fi
+    printf '%s' "$signal"
+    return
   done
   exit 88
 }
