@@ -106,7 +106,7 @@ impl Run<'_> {
         match came.map_err(|error| RunError::apart(name, id, error))? {
             Came { code: 0, end: Some(End::Exited(0)), .. } => Ok(()),
             Came { code: 0, end: None, .. } if !follows => Ok(()),
-            came => Err(meaning(name, id, came)),
+            came => Err(meaning(name, id, &came)),
         }
     }
 }
@@ -152,7 +152,7 @@ fn command(asked: [String; 3], task: Option<(&Task, u32)>) -> RemoteCommand {
 }
 
 /// Says what came of it, where that is no good end. The script has exit codes of its own.
-fn meaning(name: &VmName, id: &AgentId, came: Came) -> RunError {
+fn meaning(name: &VmName, id: &AgentId, came: &Came) -> RunError {
     let (name, id) = (name.clone(), id.clone());
     let said = came.said.replace("stderr: ", "").trim_end().to_owned();
     let what = match (came.code, came.end) {
