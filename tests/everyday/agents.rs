@@ -333,12 +333,12 @@ fn what_a_guest_claims_is_only_shown() {
     for lie in [
         "echo nonsense",
         "printf 'ai-vm agents\\0001\\000agent\\000'",
-        "exec yes",
+        "exec timeout 20 yes",
         "exit 85",
         "exit 99",
         "kill -9 $$",
     ] {
-        stage.write("bin/sh", &format!("#!/bin/bash\n{lie}\n"));
+        stage.write("bin/sh", &format!("#!/bin/bash\nexec >&4 2>&5\nread -r -t 1 <&3\n{lie}\n"));
         fs::set_permissions(stage.path("bin/sh"), fs::Permissions::from_mode(0o755)).unwrap();
         let begun = Instant::now();
         let ran = stage.run(&["agents", "--timeout", "3", "--json"]);
