@@ -13,7 +13,7 @@ use crate::cli::commands::{
 #[derive(Debug, Parser)]
 #[command(name = "ai-vm", version, max_term_width = 100, disable_help_subcommand = true)]
 #[command(after_help = "Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 conflict, 5 timeout.\n\
-    `exec`, `shell` and `rebuild` pass the guest's exit code through; 125 means that ai-vm failed before anything \
+    `exec`, `shell`, `rebuild` and `run` pass the guest's exit code through; 125 means that ai-vm failed before anything \
     ran, 255 that the connection was lost.\n\n\
     Start here: ai-vm up NAME && ai-vm shell NAME")]
 pub struct Cli {

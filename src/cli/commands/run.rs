@@ -262,20 +262,19 @@ impl One {
             reader.finish().map(hear);
         };
         let (ended, ()) = tokio::join!(running, reading);
-        let ended = ended.and_then(|()| self.judge(&key));
+        let ended = match (ended, self.judged(&key)) {
+            (Ok(()), Some(error)) => Err(error),
+            (ended, _) => ended,
+        };
         change(&|row| row.end(&ended, self.detach));
         ended.map(|()| String::new()).map_err(Into::into)
     }
 
     /// An agent that calls its own end a failure has failed, whatever its exit code is.
-    fn judge(&self, key: &Key) -> Result<(), RunError> {
+    fn judged(&self, key: &Key) -> Option<RunError> {
         let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
-        match rows.get(key).and_then(|row| row.report.as_ref()).filter(|report| report.failed) {
-            None => Ok(()),
-            Some(report) => {
-                let (name, id, said) = (key.name.clone(), key.id.clone(), report.text.clone());
-                Err(RunError::Failed { name, id, code: 1, said })
-            }
-        }
+        let report = rows.get(key)?.report.as_ref().filter(|report| report.failed)?;
+        let (name, id, said) = (key.name.clone(), key.id.clone(), report.text.clone());
+        Some(RunError::Failed { name, id, code: 1, said })
     }
 }
