@@ -3,105 +3,28 @@
 //!
 //! Everything but the guests' files and the authority is real: the store, the host's file, the exchange.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
+use authority::{Authority, Renewed, Token, token};
 use proptest::prelude::Rng;
 use proptest::test_runner::{RngAlgorithm, TestRng};
-use serde_json::json;
 
 use super::error::LoginError;
 use super::exchange::{Exchange, Pulled, seed};
 use super::peer::{Others, Peer, Place, Seen, Which, Written};
 use super::store::Store;
 use crate::claude::account::Account;
-use crate::claude::credentials::{Credentials, Millis};
+use crate::claude::credentials::Credentials;
 use crate::host::data_dir;
 use crate::host::env::ClaudeFiles;
 use crate::host::layout::Layout;
 use crate::vm::name::VmName;
 
+mod authority;
+
 const GUESTS: usize = 8;
 const ROUNDS: usize = 1000;
-const HOUR: u64 = 3600 * 1000;
-
-/// Who may renew what. Each log-in begins a chain; of each chain the last token alone can be used.
-#[derive(Default)]
-struct Authority {
-    last: HashMap<u64, u64>,
-    /// What was issued last, which expires later than all others.
-    newest: Token,
-    clock: u64,
-}
-
-/// A token: its chain, and its place in that.
-type Token = (u64, u64);
-
-fn content(token: Token, expires: u64) -> Vec<u8> {
-    let (chain, number) = token;
-    json!({"claudeAiOauth": {
-        "accessToken": format!("sk-ant-oat01-access-{chain}-{number}"),
-        "refreshToken": format!("sk-ant-ort01-refresh-{chain}-{number}"),
-        "expiresAt": expires,
-    }, "mcpOAuth": {"kept": number}})
-    .to_string()
-    .into_bytes()
-}
-
-fn token(content: &[u8]) -> Option<Token> {
-    let value: serde_json::Value = serde_json::from_slice(content).unwrap();
-    let text = value["claudeAiOauth"]["refreshToken"].as_str()?;
-    let mut numbers =
-        text.strip_prefix("sk-ant-ort01-refresh-").unwrap().split('-').map(|n| n.parse().unwrap());
-    Some((numbers.next().unwrap(), numbers.next().unwrap()))
-}
-
-impl Authority {
-    fn log_in(&mut self) -> Vec<u8> {
-        let chain = self.last.len() as u64;
-        self.last.insert(chain, 0);
-        self.issue((chain, 0))
-    }
-
-    /// A login on another chain that is older than all there are.
-    fn log_in_earlier(&mut self) -> Vec<u8> {
-        let chain = self.last.len() as u64;
-        self.last.insert(chain, 0);
-        content((chain, 0), Millis::now().0 - 40 * 24 * HOUR)
-    }
-
-    /// Each login expires eight hours after it was made, by a clock that goes on by some hours from one to the next.
-    fn issue(&mut self, token: Token) -> Vec<u8> {
-        self.clock += 60;
-        self.newest = token;
-        content(token, Millis::now().0 - 30 * 24 * HOUR + self.clock * 1000 + 8 * HOUR)
-    }
-
-    fn is_live(&self, token: Token) -> bool {
-        self.last.get(&token.0) == Some(&token.1)
-    }
-
-    /// What Claude Code does with its file when its access token has expired.
-    fn renew(&mut self, file: &mut Option<Vec<u8>>) -> Renewed {
-        let Some((chain, number)) = file.as_deref().and_then(token) else { return Renewed::LoggedOut };
-        if !self.is_live((chain, number)) {
-            // It is rejected, and Claude Code clears what it has.
-            *file = Some(b"{}".to_vec());
-            return Renewed::Rejected;
-        }
-        self.last.insert(chain, number + 1);
-        *file = Some(self.issue((chain, number + 1)));
-        Renewed::Done
-    }
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Renewed {
-    Done,
-    Rejected,
-    LoggedOut,
-}
 
 struct World {
     _dir: tempfile::TempDir,
@@ -124,6 +47,10 @@ struct Shared {
 }
 
 impl Shared {
+    fn renew(&mut self, who: usize) -> Renewed {
+        self.authority.renew(&mut self.files[who])
+    }
+
     fn below(&mut self, bound: usize) -> usize {
         (self.random.next_u64() % bound as u64) as usize
     }
@@ -132,8 +59,7 @@ impl Shared {
     fn happens(&mut self) -> Result<(), LoginError> {
         if self.beside && self.below(4) == 0 {
             let who = self.below(GUESTS);
-            let Shared { authority, files, .. } = self;
-            authority.renew(&mut files[who]);
+            self.renew(who);
         }
         if self.faults && self.below(12) == 0 {
             self.broken += 1;
@@ -288,9 +214,7 @@ async fn live_through(number: u8, logs_in: bool, faults: bool) {
         let before = std::fs::read(world.host_file()).unwrap();
         match below(10) {
             0..4 => {
-                let mut shared = world.shared.lock().unwrap();
-                let Shared { authority, files, .. } = &mut *shared;
-                authority.renew(&mut files[who]);
+                world.shared.lock().unwrap().renew(who);
             }
             4 => {
                 world.host_renews(logs_in);
@@ -371,15 +295,14 @@ fn two_chains_harm_nobody_as_long_as_all_answer() {
 fn a_guest_gets_what_another_one_has_renewed_unseen() {
     let world = World::new(98);
     world.shared.lock().unwrap().faults = false;
-    run(async {
-        world.push(0).await.unwrap();
+    run(async { world.push(0).await.unwrap() });
+    {
         let mut shared = world.shared.lock().unwrap();
-        let Shared { authority, files, .. } = &mut *shared;
-        assert_eq!(authority.renew(&mut files[0]), Renewed::Done);
-        drop(shared);
-        // One that is new, and one that has another chain, which it could go on with.
-        let other = world.shared.lock().unwrap().authority.log_in_earlier();
-        world.shared.lock().unwrap().files[2] = Some(other);
+        assert_eq!(shared.renew(0), Renewed::Done);
+        // One that has another chain, which it could go on with; the third has none yet.
+        shared.files[1] = Some(shared.authority.log_in_earlier());
+    }
+    run(async {
         world.push(1).await.unwrap();
         world.push(2).await.unwrap();
     });
@@ -394,8 +317,7 @@ fn what_is_lost_if_nobody_looked_would_be_noticed() {
     let old = std::fs::read(world.host_file()).unwrap();
     let mut shared = world.shared.lock().unwrap();
     shared.files[0] = Some(old.clone());
-    let Shared { authority, files, .. } = &mut *shared;
-    assert_eq!(authority.renew(&mut files[0]), Renewed::Done);
+    assert_eq!(shared.renew(0), Renewed::Done);
     shared.faults = false;
     let expected = Place::File(shared.files[0].clone().unwrap()).sum();
     drop(shared);
