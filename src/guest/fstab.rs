@@ -13,6 +13,10 @@ const BEFORE: [&str; 4] = ["ssh.service", "sshd.service", "cloud-init.service", 
 /// (<https://wiki.qemu.org/Documentation/9psetup#msize>).
 const MESSAGE: u32 = 512_000;
 
+/// Loads the module that finds the shares before the first is mounted: a mount that has it loaded makes others beside it
+/// fail at that moment, whose shares have not been found yet. A kernel that has it built in starts the unit in vain.
+const FOUND: &str = "x-systemd.requires=modprobe@9pnet_virtio.service";
+
 /// Returns the lines for these shares, none for none.
 ///
 /// A guest boots also when one cannot be mounted. What they are mounted on lies in memory, so that a share that is gone
@@ -31,7 +35,7 @@ pub fn of(shares: &[Share]) -> String {
             ShareMode::Ro => "ro",
         };
         let at = escaped(&share.guest_path());
-        let options = format!("trans=virtio,version=9p2000.L,msize={MESSAGE},{mode},{common}");
+        let options = format!("trans=virtio,version=9p2000.L,msize={MESSAGE},{mode},{common},{FOUND}");
         format!("{} {at} 9p {options} 0 0\n", share.tag())
     };
     places.into_iter().map(place).chain(shares.iter().map(share)).collect()

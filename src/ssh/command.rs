@@ -114,8 +114,7 @@ impl RemoteCommand {
 /// Returns the string for the server's login shell that makes everything ready for a command, and waits for it: one
 /// line on stdin.
 pub fn standby() -> String {
-    let wait = format!("IFS= read -r line <&3 || exit 0; {RESTORE}eval \"$line\"");
-    format!("exec {}", decoding(&encoded_in_login_shell(wait.as_bytes())))
+    in_login_shell(b"IFS= read -r line || exit 0; eval \"$line\"")
 }
 
 /// Puts the command's streams away, and back. Every shell reads these words alike.
@@ -125,12 +124,13 @@ const BACK: &str = "0<&3 1>&4 2>&5 3<&- 4>&- 5>&-";
 /// What a script begins with that has not been given its streams back.
 const RESTORE: &str = "unset AI_VM_SCRIPT; exec 0<&3 1>&4 2>&5 3<&- 4>&- 5>&-; ";
 
-/// Returns the string that runs a script from a login shell. A script without any character to which some shell gives
-/// a meaning inside quotes is passed on as it is, which spares the guest three processes.
+/// Returns the string that runs a script from a login shell. A script without any character that the shells read
+/// differently inside quotes is passed on as it is, which spares the guest three processes.
 fn in_login_shell(script: &[u8]) -> String {
-    let plain = |byte: u8| is_printable(byte) && !b"\"'$`\\!".contains(&byte);
+    let plain = |byte: u8| is_printable(byte) && !b"`\\!".contains(&byte);
     match std::str::from_utf8(script) {
         Ok(text) if text.bytes().all(plain) => {
+            let text = text.replace('"', "\\\"").replace('$', "\\$").replace('\'', "'\\''");
             format!("exec $SHELL -l -c 'exec sh -c \"{text}\" {BACK}' {AWAY}")
         }
         _ => format!("exec {}", decoding(&encoded_in_login_shell(&[RESTORE.as_bytes(), script].concat()))),
@@ -233,9 +233,10 @@ mod tests {
             RemoteCommand { argv, ..RemoteCommand::default() }.encode().unwrap().line
         };
         assert!(encode(&["git", "-C", "/srv/x", "log", "--format=%h"]).contains("\"exec git -C /srv/x log"));
-        assert!(encode(&["echo", "a b"]).contains("base64"));
+        assert!(encode(&["echo", "a\\b"]).contains("base64"));
         for shell in ["bash", "dash", "fish", "zsh"] {
-            assert_eq!(run(shell, &encode(&["echo", "-n", "a,b=%c"]), ""), b"a,b=%c", "{shell}");
+            let text = "a, b=%c \"$HOME\" $(id) {x}$";
+            assert_eq!(run(shell, &encode(&["printf", "%s", text]), ""), text.as_bytes(), "{shell}");
         }
     }
 
@@ -247,6 +248,12 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(24))]
+        #[test]
+        fn any_text_arrives(arg in "[ -~]{0,40}", shell in prop::sample::select(&["bash", "dash", "fish", "zsh"][..])) {
+            let expected = [arg.as_bytes(), b"\0"].concat();
+            prop_assert_eq!(through(shell, vec![arg.into()]), [expected.clone(), expected]);
+        }
+
         #[test]
         fn any_bytes_arrive(arg in proptest::collection::vec(1u8.., 0..60)) {
             let expected = [arg.as_slice(), b"\0"].concat();

@@ -20,6 +20,10 @@ const STANDBY: Duration = Duration::from_secs(10);
 /// How long a connection that was not in use may take for a sign of life.
 const PING: Duration = Duration::from_secs(2);
 
+/// How long a sign of life is as good as a new one. Commands of a loop come in milliseconds, and each would be told a
+/// third of a millisecond later what the end of the one before it has just told.
+const FRESH: Duration = Duration::from_millis(50);
+
 /// How many connections of one kind are kept.
 const SPARE: usize = 8;
 
@@ -37,6 +41,7 @@ pub struct Idle {
     session: Arc<Session>,
     /// The shell that waits on it, or is only being started.
     standby: JoinHandle<Option<Started>>,
+    /// When it was let go, which is when the server last said something.
     since: Instant,
 }
 
@@ -55,12 +60,11 @@ impl Idle {
         Self { session, standby: tokio::spawn(async { Some(standby) }), since: Instant::now() }
     }
 
-    /// Returns the connection and its shell, if the server gives a sign of life.
-    ///
-    /// It is asked however short a time ago it gave the last: what a guest that has just gone is sent is lost without a
-    /// word, and a command that was sent may not be sent again.
+    /// Returns the connection and its shell, if the server gives a sign of life: what a guest that has gone is sent is
+    /// lost without a word, and a command that was sent may not be sent again.
     pub async fn revive(self) -> Option<(Arc<Session>, Started)> {
-        if timeout(PING, self.session.is_alive()).await != Ok(true) {
+        let fresh = self.since.elapsed() < FRESH && self.standby.is_finished() && !self.session.is_closed();
+        if !fresh && timeout(PING, self.session.is_alive()).await != Ok(true) {
             return None;
         }
         let standby = self.standby.await.ok().flatten()?;

@@ -24,30 +24,23 @@ sys.exit("no ELF kernel in " + sys.argv[1])
 PYTHON
 
 work=$root/tmp/initrd
-mkdir -p "$work/bin" "$work/modules" "$work/dev" "$work/proc" "$work/sys" "$work/root"
+mkdir -p "$work/bin" "$work/modules" "$work/dev" "$work/proc" "$work/root"
 cp "$root/usr/bin/busybox" "$work/bin/busybox"
 cp "$root/tmp/recipe/initrd-init" "$work/init"
 chmod 0755 "$work/init" "$work/bin/busybox"
-# Takes modules and what they need, and notes the order in which they are to be loaded, each once.
-take() {
-  order=$work/modules/$1
-  shift
-  for module in "$@"; do
-    chroot "$root" modprobe --show-depends --set-version "$version" "$module"
-  done | sed -n 's/^insmod \([^ ]*\).*/\1/p' | while read -r path; do
-    name=${path##*/}
-    plain=${name%.xz}
-    [ ! -e "$work/modules/$plain" ] || continue
-    case $name in
-      *.xz) chroot "$root" xz -dc "$path" >"$work/modules/$plain" ;;
-      *) cp "$root/$path" "$work/modules/$plain" ;;
-    esac
-    printf '%s\n' "$plain" >>"$order"
-  done
-}
-# What the root disk and the network card need, and what shared folders do.
-take order virtio_pci virtio_blk ext4 virtio_net
-take shares 9pnet_virtio
+# What the root disk and the network card need, in the order of their dependencies, each once.
+for module in virtio_pci virtio_blk ext4 virtio_net; do
+  chroot "$root" modprobe --show-depends --set-version "$version" "$module"
+done | sed -n 's/^insmod \([^ ]*\).*/\1/p' | while read -r path; do
+  name=${path##*/}
+  plain=${name%.xz}
+  [ ! -e "$work/modules/$plain" ] || continue
+  case $name in
+    *.xz) chroot "$root" xz -dc "$path" >"$work/modules/$plain" ;;
+    *) cp "$root/$path" "$work/modules/$plain" ;;
+  esac
+  printf '%s\n' "$plain" >>"$work/modules/order"
+done
 chroot "$root" sh -c 'cd /tmp/initrd && find . | LC_ALL=C sort | busybox cpio -o -H newc' >"$initrd"
 rm -rf "$work"
 # They are outside now, and never read from the disk.

@@ -64,3 +64,5 @@ unit mask ssh.socket apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.time
   systemd-networkd-persistent-storage.service systemd-remount-fs.service sshd-keygen.service \
   kmod-static-nodes.service systemd-network-generator.service systemd-udev-load-credentials.service tmp.mount \
   run-lock.mount systemd-sysusers.service
+# The one that shared folders need before they are mounted. A copy, because a link would be masked like what it leads to.
+cp "$root/usr/lib/systemd/system/modprobe@.service" "$root/etc/systemd/system/modprobe@9pnet_virtio.service"
