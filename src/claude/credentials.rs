@@ -45,6 +45,14 @@ impl Millis {
         Self(self.0.saturating_add(u64::try_from(more.as_millis()).unwrap_or(u64::MAX)))
     }
 
+    /// Tells whether a login that expires then has to be renewed by now, or will soon. (Claude Code does not wait until the
+    /// last moment.)
+    pub fn is_due(self, now: Self) -> bool {
+        /// How long before it may do that.
+        const EARLY: Duration = Duration::from_secs(3600);
+        self <= now.plus(EARLY)
+    }
+
     /// Returns how long it is from `earlier` until then; nothing when that is not earlier.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))

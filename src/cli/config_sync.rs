@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::{JoinSet, spawn_blocking};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::claude::config::error::ConfigError;
@@ -68,27 +68,19 @@ impl ConfigSync {
         sync.source.is_there().then_some(sync)
     }
 
-    /// Returns what a VM is to have.
-    pub async fn view(&self, engine: &Engine, name: &VmName) -> Result<Arc<View>, ConfigError> {
+    /// Sends it to a VM; also returns what that is to have.
+    pub async fn send(
+        &self,
+        engine: &Engine,
+        name: &VmName,
+        how: How,
+        listener: &Listener,
+    ) -> Result<(Done, Arc<View>), ConfigError> {
         let record = engine.registry.get(name).map_err(|error| TransferError::reach(error.into()))?;
         let home = match record.user.to_string().as_str() {
             "root" => "/root".to_owned(),
             user => format!("/home/{user}"),
         };
-        let (source, what) = (Arc::clone(&self.source), Arc::clone(&self.what));
-        // A thread that panicked has said so.
-        Ok(Arc::new(spawn_blocking(move || source.view(&what, &home)).await.unwrap_or_default()))
-    }
-
-    /// Sends it to a VM.
-    pub async fn send(
-        &self,
-        engine: &Engine,
-        name: &VmName,
-        view: &Arc<View>,
-        how: How,
-        listener: &Listener,
-    ) -> Result<Done, ConfigError> {
         let told = Arc::clone(listener);
         let watch = Watch::new(move |report| {
             let (Report::Problem(text) | Report::Skipped(text)) = report;
@@ -98,7 +90,8 @@ impl ConfigSync {
         let How { route, start, wanted, .. } = how;
         let guests = Guests { engine, route, start, listener: &listener, wanted };
         let copy = Copy { guests, watch: Arc::new(watch) };
-        send::send(&copy, name, view, how.look, how.dry).await
+        let (tops, source, what) = (self.what.tops(), Arc::clone(&self.source), Arc::clone(&self.what));
+        send::send(&copy, name, &tops, move || source.view(&what, &home), how.look, how.dry).await
     }
 
     /// Sends it by the way, if it is not what was sent last. What goes wrong is told and is no reason for anything.
@@ -110,16 +103,9 @@ impl ConfigSync {
         start: bool,
         listener: &Listener,
     ) {
-        let sending = async {
-            let view = self.view(engine, name).await?;
-            if view.items.is_empty() {
-                return Ok(Done::default());
-            }
-            let how = How { route, start, look: Look::Quick, dry: false, wanted: Wanted::always() };
-            self.send(engine, name, &view, how, listener).await
-        };
+        let how = How { route, start, look: Look::Quick, dry: false, wanted: Wanted::always() };
         let limit = route.limit.saturating_add(BY_THE_WAY);
-        let failed = match timeout(limit, sending).await {
+        let failed = match timeout(limit, self.send(engine, name, how, listener)).await {
             Ok(Ok(_)) => return,
             // Whoever wants to reach it next says that it cannot be.
             Ok(Err(ConfigError::Transfer(error))) if matches!(*error, TransferError::Reach(_)) => return,

@@ -111,6 +111,15 @@ impl Context {
         })
     }
 
+    /// Returns the same for who reads stdout: it says what is not as it should be, and nothing of how it is getting on.
+    pub fn warner(&self, about: &str) -> Listener {
+        let all = self.listener(about);
+        Arc::new(move |event| match event {
+            Event::Moved { .. } | Event::Warning(_) => all(event),
+            Event::Step(_) | Event::Console(_) => {}
+        })
+    }
+
     /// Returns a line that shows how a copy is getting on.
     pub fn meter(&self, quiet: bool) -> Meter {
         self.progress.meter(quiet)

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -112,7 +111,7 @@ where
     let EachArgs { parallel, json } = args;
     let several = names.len() > 1;
     let job = |name: VmName| {
-        let listener = if json { Arc::new(|_| {}) as Listener } else { ctx.listener(name.as_str()) };
+        let listener = if json { ctx.warner(name.as_str()) } else { ctx.listener(name.as_str()) };
         work(Job { engine: ctx.engine.clone(), name, listener })
     };
     let mut panicked = false;

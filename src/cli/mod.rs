@@ -21,12 +21,12 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::cli::failure::Failure;
+use crate::host::umask;
 use crate::ui::terminal::Terminal;
 
 /// Runs the command that the process was started with and returns its exit code.
 pub fn main() -> ExitCode {
-    // Whatever this process or a child of it creates is for its owner only, whatever the user's umask says.
-    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    umask::close();
     let args = match root::Cli::try_parse() {
         Ok(args) => args,
         Err(error) => {

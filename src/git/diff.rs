@@ -1,5 +1,8 @@
 //! What a guest's work changes, as text that a git here makes from objects that were fetched and checked.
 
+use std::process::Command;
+
+use crate::git::changed::{Changed, Reader};
 use crate::git::command::LIMIT;
 use crate::git::error::GitError;
 use crate::git::fetch::{self, Request, blocking};
@@ -36,8 +39,10 @@ pub enum Form {
 #[derive(Debug)]
 pub struct Difference {
     stage: Stage,
-    from: String,
-    to: String,
+    /// Where the work parted from what is checked out here; an empty tree where it never did.
+    pub from: String,
+    /// The work.
+    pub to: String,
 }
 
 /// Compares what was fetched of a VM's branch with where it parted from what is checked out here. Asks nobody.
@@ -80,22 +85,30 @@ fn between(stage: Stage, repository: &Repository, to: String) -> Result<Differen
 impl Difference {
     /// Passes the text on as it comes, until `take` wants no more. Nothing in it is filtered.
     pub fn pour(&self, look: Look, take: impl FnMut(&[u8]) -> bool) -> Result<(), GitError> {
-        let mut git = self.stage.git()?;
-        git.args([
-            "diff",
-            "--no-ext-diff",
-            "--no-textconv",
-            "--submodule=short",
-            "--no-relative",
-            "--find-renames",
-        ]);
-        git.arg(match look.form {
+        let form = match look.form {
             Form::Patch => "--patch",
             Form::Stat => "--stat",
             Form::Names => "--name-status",
-        });
-        git.arg(if look.colour { "--color=always" } else { "--color=never" });
-        git.args([&self.from, &self.to, "--"]);
-        Ok(pipe::pour(&mut git, LIMIT, take)?)
+        };
+        let colour = if look.colour { "--color=always" } else { "--color=never" };
+        Ok(pipe::pour(&mut self.git(&["--find-renames", form, colour])?, LIMIT, take)?)
+    }
+
+    /// Returns which files are changed.
+    pub fn changed(&self) -> Result<Changed, GitError> {
+        let mut reader = Reader::default();
+        let mut git = self.git(&["--no-renames", "--raw", "--no-abbrev", "--numstat", "-z"])?;
+        pipe::pour(&mut git, LIMIT, |bytes| {
+            reader.take(bytes);
+            true
+        })?;
+        Ok(reader.done())
+    }
+
+    fn git(&self, how: &[&str]) -> Result<Command, GitError> {
+        let mut git = self.stage.git()?;
+        git.args(["diff", "--no-ext-diff", "--no-textconv", "--submodule=short", "--no-relative"]);
+        git.args(how).args([&self.from, &self.to, "--"]);
+        Ok(git)
     }
 }

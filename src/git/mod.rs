@@ -5,10 +5,12 @@
 //! objects of the user's. What a guest sends arrives there, is checked there, and is looked at there ([`report`]); only
 //! then the user's repository takes commits from it, into refs of the VM's own.
 
+pub mod changed;
 pub mod command;
 pub mod diff;
 pub mod error;
 pub mod fetch;
+pub mod fields;
 pub mod link;
 pub mod push;
 pub mod remote;

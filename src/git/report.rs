@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::git::command::{LIMIT, ask};
 use crate::git::error::GitError;
+use crate::git::fields::Fields;
 use crate::git::risk;
 use crate::git::stage::{Ref, Stage};
 use crate::host::pipe;
@@ -16,9 +17,6 @@ const MAX_SUBJECTS: usize = 20;
 
 /// How many files of a branch are told.
 const MAX_RISKS: usize = 100;
-
-/// The longest path that is looked at, in bytes. Linux opens none of more than 4096.
-const MAX_PATH: usize = 64 * 1024;
 
 /// What has come. Keys are only ever added.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -165,7 +163,7 @@ fn risky(stage: &Stage, base: &str, oid: &str) -> Result<(Vec<Risky>, u64), GitE
 /// Reads `:MODE MODE OID OID STATUS NUL PATH NUL ...` (`git help diff`, "raw output format"), however long that is.
 #[derive(Default)]
 struct Changes {
-    pending: Vec<u8>,
+    fields: Fields,
     about: Option<String>,
     risky: Vec<Risky>,
     more: u64,
@@ -173,38 +171,36 @@ struct Changes {
 
 impl Changes {
     fn take(&mut self, bytes: &[u8]) -> bool {
-        for part in bytes.split_inclusive(|byte| *byte == 0) {
-            let whole = part.ends_with(&[0]);
-            let room = MAX_PATH.saturating_sub(self.pending.len());
-            let text = part.strip_suffix(&[0]).unwrap_or(part);
-            self.pending.extend_from_slice(text.get(..room.min(text.len())).unwrap_or_default());
-            if whole {
-                let field = std::mem::take(&mut self.pending);
-                match self.about.take() {
-                    None => self.about = Some(String::from_utf8_lossy(&field).into_owned()),
-                    Some(about) => self.file(&about, &field),
-                }
-            }
-        }
+        let mut fields = std::mem::take(&mut self.fields);
+        fields.take(bytes, |field| match self.about.take() {
+            None => self.about = Some(String::from_utf8_lossy(field).into_owned()),
+            Some(about) => self.file(&about, field),
+        });
+        self.fields = fields;
         true
     }
 
     fn file(&mut self, about: &str, path: &[u8]) {
-        let mut fields = about.trim_start_matches(':').split(' ');
-        let (_, mode, status) =
-            (fields.next(), fields.next().unwrap_or_default(), fields.nth(2).unwrap_or_default());
+        let (mode, change) = change(about);
         let Some(why) = risk::of(path, mode) else { return };
         if self.risky.len() == MAX_RISKS {
             self.more += 1;
             return;
         }
-        let change = match status.get(..1) {
-            Some("A") => "added",
-            Some("D") => "removed",
-            _ => "changed",
-        };
         self.risky.push(Risky { path: String::from_utf8_lossy(path).into_owned(), change, why });
     }
+}
+
+/// Reads `:MODE MODE OID OID STATUS`: the mode that a file has now, and in a word what became of it.
+pub fn change(about: &str) -> (&str, &'static str) {
+    let mut fields = about.trim_start_matches(':').split(' ').skip(1);
+    let (mode, status) = (fields.next().unwrap_or_default(), fields.nth(2).unwrap_or_default());
+    let change = match status.get(..1) {
+        Some("A") => "added",
+        Some("D") => "removed",
+        _ => "changed",
+    };
+    (mode, change)
 }
 
 #[cfg(test)]

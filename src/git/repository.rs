@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::git::command::{self, LIMIT, ask};
 use crate::git::error::GitError;
 use crate::git::stage::Stage;
-use crate::host::process;
+use crate::host::{process, umask};
 use crate::vm::name::VmName;
 
 /// A repository here, and the work tree in it that is meant, if there is one.
@@ -159,6 +159,8 @@ impl Repository {
         git.args(if prune { ["--no-atomic", "--prune"] } else { ["--atomic", "--no-prune"] });
         git.arg("--").arg(stage.path());
         git.arg(format!("+refs/guest/*:{space}/*"));
+        // Others may be meant to read it: that is the user's umask, and git's own `core.sharedRepository`.
+        umask::as_users(&mut git);
         process::output(&mut git, LIMIT).map_err(|source| GitError::Take { source, prune })?;
         Ok(())
     }

@@ -206,6 +206,8 @@ impl Claude {
     pub const TOKEN: &str = "token";
     /// A line for each login that went from one place to another.
     pub const AUDIT: &str = "audit.log";
+    /// The lines before those.
+    pub const AUDIT_BEFORE: &str = "audit.1.log";
 }
 
 /// The files that make a guest this VM and no other, relative to the VM's directory.

@@ -18,3 +18,4 @@ pub mod socket;
 pub mod ssh_include;
 pub mod staging;
 pub mod terminal;
+pub mod umask;

@@ -14,6 +14,7 @@ use crate::project::error::ProjectError;
 use crate::vm::capacity::Capacity;
 use crate::vm::guest::Family;
 use crate::vm::label::Label;
+use crate::vm::login_mode::LoginMode;
 use crate::vm::name::VmName;
 use crate::vm::port::ForwardRequest;
 use crate::vm::size::{CpuCount, DiskSize, MemorySize};
@@ -27,8 +28,8 @@ pub const FILE: &str = ".ai-vm.toml";
 pub const FREE: [&str; 5] = ["name", "ram", "cpu", "storage", "user"];
 
 /// Keys that open something of this machine to the VM, choose what is built or run here, or put the VM among others.
-pub const GUARDED: [&str; 8] =
-    ["guest", "image", "sha256", "flake", "ports", "share-rw", "share-ro", "labels"];
+pub const GUARDED: [&str; 9] =
+    ["guest", "image", "sha256", "flake", "claude", "ports", "share-rw", "share-ro", "labels"];
 
 /// The largest file that is read, in bytes.
 const MAX_BYTES: u64 = 64 * 1024;
@@ -61,6 +62,9 @@ pub struct Wishes {
     pub sha256: Option<String>,
     /// The flake that its NixOS is built from.
     pub flake: Option<String>,
+    /// How Claude Code in it is logged in, which may give it a login of the user's.
+    #[serde(deserialize_with = "typed::value")]
+    pub claude: Option<LoginMode>,
     /// Ports that are forwarded to it.
     #[serde(deserialize_with = "typed::list")]
     pub ports: Vec<ForwardRequest>,
@@ -146,6 +150,7 @@ impl Project {
             wishes.image.is_some(),
             wishes.sha256.is_some(),
             wishes.flake.is_some(),
+            wishes.claude.is_some(),
             !wishes.ports.is_empty(),
             !wishes.share_rw.is_empty(),
             !wishes.share_ro.is_empty(),
@@ -223,6 +228,7 @@ mod tests {
             "guest = 'debian'",
             "image = 'x.qcow2'",
             "flake = '.'",
+            "claude = 'copy'",
             "ports = ['8080:80']",
             "share-rw = ['.']",
             "share-ro = ['/srv']",
@@ -242,6 +248,7 @@ mod tests {
             ("name = 'web'\nbind = '0.0.0.0'\n", 2, "unknown field `bind`"),
             ("\nports = ['80']\n", 2, ""),
             ("name = '../x'\n", 1, "the VM name"),
+            ("\nclaude = 'mine'\n", 2, "mine"),
             ("a\n", 1, ""),
         ] {
             let error = project(text).unwrap_err().to_string();

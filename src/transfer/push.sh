@@ -104,6 +104,8 @@ if [ "$how" = into ] && [ ! -d "$dst" ]; then
 fi
 for from in "$stage/t"/* "$stage/t"/.[!.]* "$stage/t"/..?*; do
   [ -e "$from" ] || [ -L "$from" ] || continue
+  # Our own book of what is there (src/claude/config) comes last, and would not be true.
+  [ "$bad" = 0 ] || [ "${from##*/}" != .ai-vm-sync ] || continue
   if [ "$base" = "$dst" ]; then
     place "$from" "$dst/${from##*/}" || bad=1
   else

@@ -130,6 +130,7 @@ impl Guests<'_> {
         &self,
         name: &VmName,
         program: &Program,
+        stdin: mpsc::Receiver<Bytes>,
         limit: u64,
         watch: &Arc<Watch>,
     ) -> Result<(Vec<u8>, Ended), TransferError> {
@@ -142,7 +143,7 @@ impl Guests<'_> {
             let mut answer = Vec::new();
             reader.take(limit + 1).read_to_end(&mut answer).map(|_| answer)
         });
-        let ended = self.carry(name, running, mpsc::channel(1).1, stdout, &flow, false).await?;
+        let ended = self.carry(name, running, stdin, stdout, &flow, false).await?;
         Ok((reading.await.ok().and_then(Result::ok).unwrap_or_default(), ended))
     }
 

@@ -257,7 +257,7 @@ impl Copy<'_> {
         sums: bool,
     ) -> Result<Manifest, TransferError> {
         let program = remote::list(side, recursive, dir, name, sums)?;
-        let (list, ended) = self.guests.ask(vm, &program, MAX_LIST, &self.watch).await?;
+        let (list, ended) = self.guests.ask(vm, &program, no_input(), MAX_LIST, &self.watch).await?;
         if list.len() as u64 > MAX_LIST {
             return Err(stopped(StreamError::TooMuch { what: "bytes of a list of files", limit: MAX_LIST }));
         }

@@ -165,8 +165,16 @@ fn a_login_is_copied_to_all_and_only_the_login() {
     assert_eq!(again.err.matches("has its login already").count(), 3, "{}", again.err);
     // Who has had what is written down, and no secret is.
     let audit = it.audit();
-    assert_eq!(audit.lines().filter(|line| line.contains(" kept->guest ")).count(), 3, "{audit}");
-    assert_eq!(audit.lines().filter(|line| line.contains(" - host->kept ")).count(), 1, "{audit}");
+    assert_eq!(
+        audit.lines().filter(|line| line.contains(" kept->guest ") && line.ends_with(" begun")).count(),
+        3,
+        "{audit}"
+    );
+    assert_eq!(
+        audit.lines().filter(|line| line.contains(" - host->kept ") && line.ends_with(" done")).count(),
+        1,
+        "{audit}"
+    );
     assert!(!audit.contains("CANARY"), "{audit}");
     let open: Vec<_> = crate::processes::modes(&it.home().data())
         .into_iter()
@@ -213,6 +221,22 @@ fn what_was_renewed_in_one_goes_to_the_others_and_not_to_this_machine() {
     assert_eq!((fs::read(&beside[0]).unwrap(), mode(&beside[0])), (before, 0o600));
     assert!(ran.err.contains(beside[0].to_str().unwrap()), "{}", ran.err);
     assert!(it.creds(&["pull", "a", "--update-host"]).err.contains("has the newest login already"));
+}
+
+#[test]
+fn what_is_given_was_not_renewed_elsewhere_before() {
+    let it = Copies::logged_in();
+    // Nobody has told so far.
+    it.write("b", &login(2, in_seconds(9 * HOURS)));
+    it.write("c", &login(3, in_seconds(-HOURS)));
+    let ran = it.creds(&["push", "c"]);
+    assert!(ran.code == 0 && ran.err.contains("c: has got its login"), "{}", ran.err);
+    assert_eq!((it.kept(), it.has("b"), it.has("c")), (Some(2), Some(2), Some(2)));
+    // Who has no reason to renew it is not asked.
+    it.write("b", &login(4, in_seconds(10 * HOURS)));
+    it.write("c", &json!({}));
+    it.creds(&["push", "c"]);
+    assert_eq!((it.kept(), it.has("c")), (Some(2), Some(2)));
 }
 
 #[test]
@@ -360,7 +384,7 @@ fn tokens_come_from_stdin_files_and_variables_and_never_from_arguments() {
     }
     for (args, part) in [
         (["--token", SETUP], "not to be typed"),
-        (["--token", "/nowhere"], "/nowhere"),
+        (["--token", "/nowhere"], "hint: `claude setup-token` prints a token"),
         (["--token-env", "NO_SUCH_VARIABLE"], "is not set"),
         (["--token", "/dev/null"], "it is empty"),
     ] {

@@ -1,5 +1,6 @@
 //! Work goes into a VM and comes back by git, against a real SSH server with the real git on both sides.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -299,6 +300,73 @@ fn programs_are_told_by_json() {
         (&branch["risky"][0]["path"], &branch["risky"][0]["change"]),
         (&"Makefile".into(), &"added".into())
     );
+    let commit = git(&work.there, &["rev-parse", "HEAD"]);
+    let base = git(&work.here, &["rev-parse", "HEAD"]);
+    let diff: serde_json::Value = serde_json::from_str(&work.ok(&["diff", "vm", "--json"]).out).unwrap();
+    assert_eq!(
+        (&diff["name"], &diff["branch"], &diff["from"], &diff["to"]),
+        (&"vm".into(), &"HEAD".into(), &base.into(), &commit.into())
+    );
+    assert_eq!(diff["files"].as_array().unwrap().len(), 1);
+    let file = &diff["files"][0];
+    assert_eq!(
+        (&file["path"], &file["change"], &file["added"]),
+        (&"Makefile".into(), &"added".into(), &1.into())
+    );
+    assert!(file["why"].is_string() && diff["added"] == 1 && diff["deleted"] == 0, "{diff}");
+    // Also what is not committed, and what has no lines.
+    fs::write(work.there.join("README"), "other\nlines\n").unwrap();
+    fs::write(work.there.join("picture"), "\0\u{1b}[2J").unwrap();
+    let ran = work.ok(&["diff", "vm", "--working", "--json"]);
+    let diff: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    let told: Vec<_> =
+        diff["files"].as_array().unwrap().iter().map(|file| file["path"].as_str().unwrap()).collect();
+    assert_eq!(told, ["Makefile", "README", "picture"]);
+    assert_eq!(
+        (&diff["branch"], &diff["added"], &diff["deleted"]),
+        (&serde_json::Value::Null, &3.into(), &1.into())
+    );
+    assert!(diff["files"][2]["added"].is_null() && ran.err.is_empty(), "{} {}", ran.out, ran.err);
+    assert_eq!(work.run(&["diff", "vm", "--json", "--stat"]).code, 2);
+}
+
+#[test]
+fn what_comes_is_as_open_as_the_rest_of_the_repository() {
+    for (umask, shared, dirs, files) in
+        [("022", "umask", 0o755, 0o044), ("077", "umask", 0o700, 0o000), ("077", "group", 0o770, 0o040)]
+    {
+        let work = Work::pushed();
+        git(&work.here, &["config", "core.sharedRepository", shared]);
+        work.commit_there("src/lib.rs", "work");
+        let modes = || -> BTreeMap<PathBuf, u32> {
+            crate::processes::modes(&work.here.join(".git")).into_iter().collect()
+        };
+        let before = modes();
+        let fetch = work.command(&["fetch", "vm"]);
+        let mut shell = Command::new("sh");
+        shell
+            .args(["-c", &format!("umask {umask}; exec \"$0\" \"$@\"")])
+            .arg(fetch.get_program())
+            .args(fetch.get_args());
+        for (name, value) in fetch.get_envs() {
+            match value {
+                Some(value) => shell.env(name, value),
+                None => shell.env_remove(name),
+            };
+        }
+        shell.current_dir(&work.here);
+        let ran = finish(shell, PATIENCE);
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        let new: Vec<_> = modes().into_iter().filter(|(path, _)| !before.contains_key(path)).collect();
+        assert!(
+            new.iter().any(|(path, _)| path.is_dir()) && new.iter().any(|(path, _)| path.is_file()),
+            "{new:?}"
+        );
+        for (path, mode) in &new {
+            let (is, expected) = if path.is_dir() { (mode & 0o777, dirs) } else { (mode & 0o044, files) };
+            assert_eq!(is, expected, "umask {umask}, {shared}: {path:?}");
+        }
+    }
 }
 
 #[test]

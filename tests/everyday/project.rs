@@ -112,6 +112,22 @@ fn this_machine_is_opened_only_by_consent() {
     assert_eq!(repo.run(&["trust", "--revoke"]).code, 0);
     repo.home.ok(&["rm", "--force", "--yes", "web"]);
     assert_eq!(repo.up(&[]).code, 4);
+    // Of the user's logins it gets none before that either.
+    repo.says("name = 'web'\nclaude = 'copy'\n");
+    let ran = repo.up(&[]);
+    assert!(
+        ran.code == 4 && ran.err.contains("asks for `claude`") && repo.home.list().is_empty(),
+        "{}",
+        ran.err
+    );
+    assert_eq!(repo.run(&["trust", "--yes"]).code, 0);
+    repo.up(&["--claude", "token"]);
+    assert_eq!(repo.vm()["claude"], "token");
+    repo.home.ok(&["rm", "--force", "--yes", "web"]);
+    repo.up(&[]);
+    assert_eq!(repo.vm()["claude"], "copy");
+    repo.home.ok(&["rm", "--force", "--yes", "web"]);
+    repo.says("name = 'web'\nshare-rw = ['.']\nports = ['auto:8000']\n");
     // The same text elsewhere is another matter.
     assert_eq!(repo.run(&["trust", "--yes"]).code, 0);
     let copy = repo.home.dir().join("copy");

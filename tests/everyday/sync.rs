@@ -270,7 +270,23 @@ fn a_guest_that_lies_harms_only_itself() {
         "{}",
         ran.err
     );
-    assert_eq!(stage.run(&["start", "vm"]).code, 0);
+    let ran = stage.run(&["start", "vm"]);
+    assert!(
+        ran.code == 0 && ran.err.contains("vm: warning: Claude's configuration was not sent"),
+        "{}",
+        ran.err
+    );
+    // Also where stdout is for a program: what is wrong, and nothing of how it is getting on.
+    for verb in [&["start", "vm", "--json"][..], &["exec", "--json", "vm", "--", "start-claude"]] {
+        let ran = stage.run(verb);
+        serde_json::from_str::<serde_json::Value>(&ran.out).unwrap();
+        let lines: Vec<&str> = ran.err.lines().collect();
+        assert!(
+            lines.len() == 1 && lines[0].starts_with("vm: warning: Claude's configuration"),
+            "{}",
+            ran.err
+        );
+    }
 }
 
 #[test]

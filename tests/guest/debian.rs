@@ -10,6 +10,7 @@ use crate::copying;
 use crate::forwards::forwards_both_ways;
 use crate::git;
 use crate::home::{Home, Ran, finish, wait};
+use crate::logins;
 use crate::nixos_shaped;
 use crate::processes;
 use crate::pty::Pty;
@@ -59,6 +60,7 @@ const PARTS: &[Part] = &[
     ("has what agents need", has_what_agents_need),
     ("Claude Code starts without a question", claude::starts_without_a_question),
     ("sessions go on", agents::sessions_go_on),
+    ("logins come and go", logins::come_and_go),
     ("every exit code arrives", every_exit_code_arrives),
     ("ten megabytes pass unchanged", ten_megabytes_pass_unchanged),
     ("a tree goes in and out", copying::a_tree_goes_in_and_out),

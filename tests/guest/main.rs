@@ -22,6 +22,7 @@ mod debian;
 mod forwards;
 mod git;
 mod killed_build;
+mod logins;
 mod nixos_shaped;
 mod rebuild;
 mod shares;

@@ -1,11 +1,14 @@
 # Says what there is of Claude Code's configuration: what was sent last, then a record for each file, as cp's list has it.
-# Arguments: the digest of what is to be there, how (quick, full), what to look at.
+# Arguments: how (quick, full), what to look at. Quick, the digest of what is to be there is read first, or nothing is done.
 # shellcheck shell=sh
 LC_ALL=C
 export LC_ALL
-want=$1 how=$2
-shift 2
+how=$1
+shift
 cd -- "${HOME:-/}" || exit 80
+if [ "$how" = quick ]; then
+  IFS= read -r want || exit 0
+fi
 [ -d .claude ] || exit 0
 cd .claude || exit 80
 state=.ai-vm-sync

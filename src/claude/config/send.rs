@@ -1,9 +1,13 @@
-//! Sends configuration to a guest: one look there, and one stream where something has changed.
+//! Sends configuration to a guest: one look there, while another is taken here, and one stream where something has changed.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
 
 use crate::claude::config::error::ConfigError;
 use crate::claude::config::plan::{Plan, plan};
@@ -43,16 +47,45 @@ pub struct Done {
     pub removed: Vec<Name>,
 }
 
-/// Lets a guest have what it is to have. With `dry` it only says what would be done.
+/// Lets a guest have what it is to have: what `here` finds at `tops`, in a thread, while the guest looks what it has. With
+/// `dry` it only says what would be done. Looked at quickly, where there is nothing here nothing is done.
 pub async fn send(
     copy: &Copy<'_>,
     name: &VmName,
-    view: &Arc<View>,
+    tops: &[&str],
+    here: impl FnOnce() -> View + Send + 'static,
     look: Look,
     dry: bool,
+) -> Result<(Done, Arc<View>), ConfigError> {
+    let (digest, asked) = mpsc::channel(1);
+    let looking = spawn_blocking(move || {
+        let view = here();
+        if look == Look::Quick && !view.items.is_empty() {
+            // There is room for one.
+            let _ = digest.try_send(format!("{}\n", view.digest()).into());
+        }
+        view
+    });
+    let seen = look_there(copy, name, tops, look, asked).await?;
+    // A thread that panicked has said so; nothing is in the scope of what it returns.
+    let view = Arc::new(looking.await.unwrap_or_default());
+    let done = match seen {
+        None => Done::default(),
+        Some((before, there)) => change(copy, name, &view, &before, &there, dry).await?,
+    };
+    Ok((done, view))
+}
+
+/// Sends and removes what has to be.
+async fn change(
+    copy: &Copy<'_>,
+    name: &VmName,
+    view: &Arc<View>,
+    before: &State,
+    there: &Manifest,
+    dry: bool,
 ) -> Result<Done, ConfigError> {
-    let Some((before, there)) = look_at(copy, name, view, look).await? else { return Ok(Done::default()) };
-    let plan = plan(view, &before, &there);
+    let plan = plan(view, before, there);
     let files = plan.copy.iter().filter_map(|name| view.items.get_key_value(name));
     let files: Vec<(&Name, &Item)> = files.filter(|(_, item)| item.content != Content::Dir).collect();
     let done = Done {
@@ -62,7 +95,7 @@ pub async fn send(
     };
     let nothing = plan.copy.is_empty() && plan.remove.is_empty() && plan.clear.is_empty();
     // Where nothing was ever sent and nothing is to be, nothing is written down either.
-    let known = plan.state == before || (plan.state.files.is_empty() && before.files.is_empty());
+    let known = plan.state == *before || (plan.state.files.is_empty() && before.files.is_empty());
     if dry || (nothing && known) {
         return Ok(done);
     }
@@ -84,18 +117,18 @@ pub async fn send(
 }
 
 /// Asks a guest what was sent to it before, and what it has; `None` when all that is to be known is that nothing changed.
-async fn look_at(
+async fn look_there(
     copy: &Copy<'_>,
     name: &VmName,
-    view: &View,
+    tops: &[&str],
     look: Look,
+    digest: mpsc::Receiver<Bytes>,
 ) -> Result<Option<(State, Manifest)>, TransferError> {
-    let digest = view.digest();
     let how = if look == Look::Quick { "quick" } else { "full" };
-    let argv = ["sh", "-c", LIST, "ai-vm-sync", &digest, how].into_iter().chain(view.tops.iter().copied());
+    let argv = ["sh", "-c", LIST, "ai-vm-sync", how].into_iter().chain(tops.iter().copied());
     let argv = argv.map(OsString::from).collect();
     let program = Program::Command(RemoteCommand { argv, ..RemoteCommand::default() }.encode()?);
-    let (answer, ended) = copy.guests.ask(name, &program, MAX_LIST, &copy.watch).await?;
+    let (answer, ended) = copy.guests.ask(name, &program, digest, MAX_LIST, &copy.watch).await?;
     if answer.len() as u64 > MAX_LIST {
         let error = StreamError::TooMuch { what: "bytes of a list of files", limit: MAX_LIST };
         return Err(TransferError::Stopped(error.into()));

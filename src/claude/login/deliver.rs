@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use crate::claude::credentials::Millis;
 use crate::claude::login::error::LoginError;
 use crate::claude::login::exchange::{Exchange, Pulled, Pushed};
-use crate::claude::login::peer::{Peer, Seen};
+use crate::claude::login::peer::{Others, Peer, Seen};
 use crate::claude::login::remote::Guest;
 use crate::claude::login::store::Store;
 use crate::host::layout::VmDir;
@@ -39,6 +39,12 @@ pub struct Logins<'a> {
     pub listener: &'a Listener,
 }
 
+impl<'a> Logins<'a> {
+    const fn in_passing(engine: &'a Engine, name: &'a VmName, listener: &'a Listener) -> Self {
+        Self { engine, name, route: IN_PASSING, listener }
+    }
+}
+
 impl Logins<'_> {
     fn store(&self) -> Store {
         Store::new(self.engine.registry.layout())
@@ -62,7 +68,10 @@ impl Logins<'_> {
         match self.mode()? {
             LoginMode::None => Err(LoginError::NoMode { name: self.name.clone() }),
             LoginMode::Token => self.exchange(&store).push_token(&mut self.guest()).await,
-            LoginMode::Copy => self.exchange(&store).push(&mut self.guest()).await,
+            LoginMode::Copy => {
+                let mut others = Running { engine: self.engine, except: self.name };
+                self.exchange(&store).push(&mut self.guest(), &mut others).await
+            }
         }
     }
 
@@ -175,24 +184,54 @@ pub async fn pass_on(
     let Some(held) = store.held()? else { return Ok(Vec::new()) };
     let newest = held.credentials.fingerprint();
     let mut jobs = JoinSet::new();
-    for entry in engine.registry.list()? {
-        let copies = entry.record.as_ref().is_ok_and(|record| record.claude == LoginMode::Copy);
-        let name = entry.name;
+    for name in copies(engine)? {
         let has = store.known(&name).fingerprint.as_deref() == Some(newest);
-        if !copies || has || except.contains(&name) || !is_up(engine, &name) {
+        if has || except.contains(&name) || !is_up(engine, &name) {
             continue;
         }
         let engine = engine.clone();
         jobs.spawn(async move {
-            let quiet: Listener = Arc::new(|_| {});
-            let pushed =
-                Logins { engine: &engine, name: &name, route: IN_PASSING, listener: &quiet }.push().await;
+            let pushed = Logins::in_passing(&engine, &name, &quiet()).push().await;
             (name, pushed)
         });
     }
     let mut all = jobs.join_all().await;
     all.sort_by(|a, b| a.0.cmp(&b.0));
     Ok(all)
+}
+
+/// The VMs that run and have a copy, but one.
+struct Running<'a> {
+    engine: &'a Engine,
+    except: &'a VmName,
+}
+
+impl Others for Running<'_> {
+    async fn fetch(&mut self) {
+        let mut jobs = JoinSet::new();
+        for name in copies(self.engine).unwrap_or_default() {
+            if name != *self.except && is_up(self.engine, &name) {
+                let engine = self.engine.clone();
+                // What does not answer is asked again when something is given to it.
+                jobs.spawn(
+                    async move { Logins::in_passing(&engine, &name, &quiet()).pull().await.map(drop) },
+                );
+            }
+        }
+        jobs.join_all().await;
+    }
+}
+
+/// Returns the VMs that have a copy.
+fn copies(engine: &Engine) -> Result<Vec<VmName>, LoginError> {
+    let entries = engine.registry.list()?.into_iter();
+    let copies =
+        entries.filter(|entry| entry.record.as_ref().is_ok_and(|record| record.claude == LoginMode::Copy));
+    Ok(copies.map(|entry| entry.name).collect())
+}
+
+fn quiet() -> Listener {
+    Arc::new(|_| {})
 }
 
 /// Tells whether a guest can be asked now: it has been seen ready in this boot, or something else runs it.

@@ -3,10 +3,11 @@
 
 use crate::claude::account::Account;
 use crate::claude::credentials::{Credentials, MAX_BYTES, Malformed, Millis};
+use crate::claude::login::audit::{Stage, Way};
 use crate::claude::login::error::{LoginError, Refusal};
 use crate::claude::login::host::{self, HostProblem, Updated};
-use crate::claude::login::peer::{Peer, Place, Seen, Which, Written};
-use crate::claude::login::store::{Held, Offer, Origin, Store, Way};
+use crate::claude::login::peer::{Others, Peer, Place, Seen, Which, Written};
+use crate::claude::login::store::{Held, Offer, Origin, Store};
 use crate::host::env::ClaudeFiles;
 use crate::vm::name::VmName;
 
@@ -55,18 +56,24 @@ impl Exchange<'_> {
         self.take(&seen)
     }
 
-    /// Gives the VM the newest login there is, which may be its own. What is not understood there is not overwritten.
-    pub async fn push(&self, peer: &mut impl Peer) -> Result<Pushed, LoginError> {
-        let mut came = Pushed::Had;
+    /// Gives the VM the newest login there is, which may be its own. What is not understood there is not overwritten. The
+    /// others are asked for theirs where the newest may be one that they have renewed unseen: it would be worthless.
+    pub async fn push(&self, peer: &mut impl Peer, others: &mut impl Others) -> Result<Pushed, LoginError> {
+        let (mut came, mut asked) = (Pushed::Had, false);
         for _ in 0..TRIES {
             let from_host = seed(self.store, self.host)?;
             let seen = peer.read().await?;
             if seen.token.is_some() {
                 // It would be used in place of the login.
+                self.store.note(Way::Wiped(self.name), "token", Stage::Begun)?;
                 peer.wipe(false).await?;
-                self.store.crossed(self.name, Way::Wiped, "token", "done")?;
+                self.store.note(Way::Wiped(self.name), "token", Stage::Done)?;
             }
             let pulled = self.take(&seen)?;
+            if matches!(pulled, Pulled::Nothing | Pulled::Older) && !asked && self.may_be_renewed()? {
+                asked = true;
+                others.fetch().await;
+            }
             let held = self.newest(from_host)?;
             match pulled {
                 Pulled::Newer => return Ok(Pushed::Newer),
@@ -78,8 +85,12 @@ impl Exchange<'_> {
                 Place::Empty | Place::Other(_) => None,
             };
             let content = held.credentials.put_into(there).map_err(|reason| self.refused(reason.into()))?;
-            if peer.write(Which::Login, &seen.login.sum(), &content).await? == Written::Done {
-                self.store.crossed(self.name, Way::Out, held.credentials.fingerprint(), "done")?;
+            let note = |stage| self.store.note(Way::Out(self.name), held.credentials.fingerprint(), stage);
+            note(Stage::Begun)?;
+            if peer.write(Which::Login, &seen.login.sum(), &content).await? == Written::Changed {
+                note(Stage::NotDone)?;
+            } else {
+                note(Stage::Done)?;
                 self.store.seen(self.name, Some(&held.credentials), None)?;
                 // Another look: somebody may have renewed it elsewhere meanwhile.
                 if self.is_newest(&held)? {
@@ -98,15 +109,18 @@ impl Exchange<'_> {
         if peer.read().await?.token.as_deref() == Some(token.line().as_slice()) {
             return Ok(Pushed::Had);
         }
+        let note = |stage| self.store.note(Way::Token(self.name), &token.fingerprint(), stage);
+        note(Stage::Begun)?;
         peer.write(Which::Token, "any", &token.line()).await?;
-        self.store.crossed(self.name, Way::Token, &token.fingerprint(), "done")?;
+        note(Stage::Done)?;
         Ok(Pushed::Given)
     }
 
     /// Takes every login out of the VM.
     pub async fn wipe(&self, peer: &mut impl Peer) -> Result<(), LoginError> {
+        self.store.note(Way::Wiped(self.name), "-", Stage::Begun)?;
         peer.wipe(true).await?;
-        self.store.crossed(self.name, Way::Wiped, "-", "done")?;
+        self.store.note(Way::Wiped(self.name), "-", Stage::Done)?;
         self.store.seen(self.name, None, None)
     }
 
@@ -131,7 +145,7 @@ impl Exchange<'_> {
             }
             Err(reason) => {
                 self.store.seen(self.name, None, Some(&reason))?;
-                self.store.crossed(self.name, Way::In, "-", "refused")?;
+                self.store.note(Way::In(self.name), "-", Stage::Refused)?;
                 return Err(self.refused(reason));
             }
         };
@@ -151,6 +165,11 @@ impl Exchange<'_> {
 
     fn refused(&self, reason: Refusal) -> LoginError {
         LoginError::Refused { name: self.name.clone(), reason }
+    }
+
+    /// Tells whether the login that is kept is so old that whoever has it has had to renew it, or will soon.
+    fn may_be_renewed(&self) -> Result<bool, LoginError> {
+        Ok(self.store.held()?.is_some_and(|held| held.credentials.expires().is_due(Millis::now())))
     }
 
     /// Returns what is to be given; `problem` says why this machine has nothing.
@@ -186,9 +205,9 @@ pub fn seed(store: &Store, files: Option<&ClaudeFiles>) -> Result<Option<HostPro
 /// Gives this machine's own Claude Code the login that is kept. `None` when it has that already.
 pub fn update_host(store: &Store, files: Option<&ClaudeFiles>) -> Result<Option<Updated>, LoginError> {
     let Some(held) = store.held()? else { return Ok(None) };
+    let note = |stage| store.note(Way::ToHost, held.credentials.fingerprint(), stage);
+    note(Stage::Begun)?;
     let updated = host::update(files, &held.credentials, &held.account)?;
-    if updated.is_some() {
-        store.sent_to_host(held.credentials.fingerprint())?;
-    }
+    note(if updated.is_some() { Stage::Done } else { Stage::NotDone })?;
     Ok(updated)
 }

@@ -4,6 +4,7 @@
 //! A copied login is a chain: each renewal makes a new one and makes all others worthless. So the newest is kept here, in a
 //! store of ai-vm's own, taken from wherever it turns up and given to whoever has an older one.
 
+mod audit;
 pub mod deliver;
 pub mod error;
 pub mod exchange;

@@ -76,3 +76,9 @@ pub trait Peer: Send {
     /// Removes the token, and with `login` the login too.
     fn wipe(&mut self, login: bool) -> impl Future<Output = Result<(), LoginError>> + Send;
 }
+
+/// Whoever else has a copy of the login.
+pub trait Others: Send {
+    /// Fetches what they have now, as far as they answer, and keeps the newest of it.
+    fn fetch(&mut self) -> impl Future<Output = ()> + Send;
+}

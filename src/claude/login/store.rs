@@ -1,10 +1,9 @@
-//! What ai-vm keeps of logins: the newest of those that are copied, tokens, which VM was last seen with which, and a line
-//! for each that went from one place to another.
+//! What ai-vm keeps of logins: the newest of those that are copied, tokens, and which VM was last seen with which.
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::claude::account::Account;
 use crate::claude::credentials::{Credentials, Millis};
+use crate::claude::login::audit::{self, Stage, Way};
 use crate::claude::login::error::{LoginError, Refusal};
 use crate::claude::login::token::Token;
 use crate::host::files::{self, FileError, failed};
@@ -38,6 +38,15 @@ pub enum Origin<'a> {
     Vm(&'a VmName),
 }
 
+impl<'a> Origin<'a> {
+    const fn way(self) -> Way<'a> {
+        match self {
+            Self::Host => Way::FromHost,
+            Self::Vm(name) => Way::In(name),
+        }
+    }
+}
+
 impl fmt::Display for Origin<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -45,19 +54,6 @@ impl fmt::Display for Origin<'_> {
             Self::Vm(name) => f.pad(name.as_str()),
         }
     }
-}
-
-/// The way of a login between here and a VM.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
-    /// From the VM.
-    In,
-    /// Into the VM.
-    Out,
-    /// A token, into the VM.
-    Token,
-    /// Out of the VM for good.
-    Wiped,
 }
 
 /// The newest login.
@@ -139,11 +135,12 @@ impl Store {
         account: &Account,
         host: &Account,
     ) -> Result<Offer, LoginError> {
-        let _lock = self.lock()?;
+        let lock = self.lock()?;
         let held = self.held()?;
+        let note = |stage| audit::write(&self.layout, &lock, origin.way(), login.fingerprint(), stage);
         let ours = held.as_ref().map_or(host, |held| &held.account);
         if let Err(error) = judge(origin, login, account, [ours, host]) {
-            self.note(origin, "refused", login.fingerprint())?;
+            note(Stage::Refused)?;
             return Err(error);
         }
         let offer = match &held {
@@ -160,9 +157,10 @@ impl Store {
         };
         let learns = held.as_ref().is_some_and(|held| held.account != *account);
         if offer == Offer::Newer {
+            note(Stage::Begun)?;
             let (credentials, account) = (login.clone(), account.clone());
             self.keep(&Held { credentials, account, from: origin.to_string(), found: Millis::now() })?;
-            self.note(origin, "kept", login.fingerprint())?;
+            note(Stage::Done)?;
         } else if let Some(held) = held.as_ref().filter(|_| learns && offer == Offer::Same) {
             self.keep(&Held { account: account.clone(), ..held.clone() })?;
         }
@@ -171,14 +169,16 @@ impl Store {
 
     /// Forgets the login that is kept; tells whether there was one.
     pub fn forget(&self) -> Result<bool, LoginError> {
-        let _lock = self.lock()?;
+        let lock = self.lock()?;
         let path = self.layout.claude(Claude::LOGIN);
-        let there = path.exists();
-        files::remove_if_there(&path)?;
-        if there {
-            self.write_line("- kept->nowhere - done")?;
+        if !path.exists() {
+            return Ok(false);
         }
-        Ok(there)
+        let note = |stage| audit::write(&self.layout, &lock, Way::Forgotten, "-", stage);
+        note(Stage::Begun)?;
+        files::remove_if_there(&path)?;
+        note(Stage::Done)?;
+        Ok(true)
     }
 
     /// Returns the token of a VM: its own, else the one of all that have none.
@@ -252,8 +252,6 @@ impl Store {
     /// Tells whether the login in a VM that is stopped may be newer than any other: it had the newest one, it ran after
     /// that was fetched, and what it had has had to be renewed since.
     pub fn may_be_newest(&self, name: &VmName, now: Millis) -> bool {
-        /// Claude Code renews a login before it expires.
-        const EARLY: Duration = Duration::from_secs(3600);
         let known = self.known(name);
         let (Some(fingerprint), Some(expires)) = (&known.fingerprint, known.expires) else { return false };
         let is_settled = known.settled == Some(self.disk_time(name));
@@ -263,7 +261,7 @@ impl Store {
             }
             _ => true,
         };
-        !is_settled && newest && expires <= now.plus(EARLY)
+        !is_settled && newest && expires.is_due(now)
     }
 
     fn disk_time(&self, name: &VmName) -> u64 {
@@ -283,42 +281,10 @@ impl Store {
         Ok(files::replace(&path, &content)?)
     }
 
-    /// Notes what came of a login on its way between here and a VM.
-    pub fn crossed(
-        &self,
-        name: &VmName,
-        way: Way,
-        fingerprint: &str,
-        result: &str,
-    ) -> Result<(), LoginError> {
-        let way = match way {
-            Way::In => "guest->kept",
-            Way::Out => "kept->guest",
-            Way::Token => "token->guest",
-            Way::Wiped => "guest->nowhere",
-        };
-        self.write_line(&format!("{name} {way} {fingerprint} {result}"))
-    }
-
-    fn note(&self, origin: Origin<'_>, result: &str, fingerprint: &str) -> Result<(), LoginError> {
-        match origin {
-            Origin::Host => self.write_line(&format!("- host->kept {fingerprint} {result}")),
-            Origin::Vm(name) => self.crossed(name, Way::In, fingerprint, result),
-        }
-    }
-
-    /// Notes that this machine's own login was replaced.
-    pub fn sent_to_host(&self, fingerprint: &str) -> Result<(), LoginError> {
-        self.write_line(&format!("- kept->host {fingerprint} done"))
-    }
-
-    fn write_line(&self, line: &str) -> Result<(), LoginError> {
-        self.dir()?;
-        let path = self.layout.claude(Claude::AUDIT);
-        let line = format!("{} {line}\n", Millis::now());
-        // One write, so that lines of several processes do not mix.
-        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(&path);
-        Ok(file.and_then(|mut file| file.write_all(line.as_bytes())).map_err(failed("write", &path))?)
+    /// Notes how far a login has come on its way: before it goes, and when it is known what came of it.
+    pub fn note(&self, way: Way<'_>, fingerprint: &str, stage: Stage) -> Result<(), LoginError> {
+        let lock = self.lock()?;
+        Ok(audit::write(&self.layout, &lock, way, fingerprint, stage)?)
     }
 
     fn keep(&self, held: &Held) -> Result<(), LoginError> {

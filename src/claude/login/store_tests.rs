@@ -72,6 +72,34 @@ fn what_is_kept_and_cannot_be_read_is_told_without_its_content() {
 }
 
 #[test]
+fn what_goes_somewhere_is_noted_before_and_after_and_the_log_does_not_grow_for_ever() {
+    let (_dir, store) = store();
+    let (web, now) = ("web".parse().unwrap(), Millis::now().0);
+    store.offer(Origin::Vm(&web), &login(1, now + HOUR), &unknown(), &unknown()).unwrap();
+    let path = store.layout.claude(Claude::AUDIT);
+    let read = |path: &PathBuf| std::fs::read_to_string(path).unwrap();
+    let fingerprint = login(1, now).fingerprint().to_owned();
+    let ends: Vec<String> =
+        read(&path).lines().map(|line| line[line.find(' ').unwrap()..].to_owned()).collect();
+    assert_eq!(ends, ["begun", "done"].map(|stage| format!(" web guest->kept {fingerprint} {stage}")),);
+    // What cannot be noted does not go.
+    std::fs::remove_file(&path).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    assert!(store.offer(Origin::Vm(&web), &login(2, now + 2 * HOUR), &unknown(), &unknown()).is_err());
+    assert!(store.forget().is_err() && store.held().unwrap().unwrap().credentials == login(1, now + HOUR));
+    std::fs::remove_dir(&path).unwrap();
+
+    let line = "2026-01-01T00:00:00Z web kept->guest 000000000000 done\n";
+    std::fs::write(&path, line.repeat((1 << 20) / line.len() + 1)).unwrap();
+    for _ in 0..2 {
+        store.note(Way::Out(&web), "0123", Stage::Begun).unwrap();
+    }
+    assert_eq!(read(&path).lines().count(), 2);
+    let before = store.layout.claude(Claude::AUDIT_BEFORE);
+    assert!(read(&before).starts_with(line) && before.metadata().unwrap().len() > 1 << 20);
+}
+
+#[test]
 fn a_vm_may_not_go_while_it_may_have_the_newest() {
     let (_dir, store) = store();
     let (web, now): (VmName, _) = ("web".parse().unwrap(), Millis::now());

@@ -104,6 +104,9 @@ impl Diagnostic for TokenError {
                 vec!["`claude setup-token` prints one that begins with `sk-ant-oat`; an API key begins with `sk-ant-api`".to_owned()]
             }
             Self::Stdin(_) => Vec::new(),
+            Self::File(error) if error.source.kind() == io::ErrorKind::NotFound => {
+                vec!["`claude setup-token` prints a token".to_owned(), stdin]
+            }
             Self::File(error) => error.hints(),
         }
     }

@@ -3,12 +3,15 @@
 use std::ffi::OsString;
 use std::io::{self, Write};
 
+use serde::Serialize;
+
 use crate::cli::commands::git::{GitArgs, folder, repository};
 use crate::cli::context::Context;
 use crate::cli::failure::{Failure, RuntimeError};
 use crate::cli::project;
 use crate::cli::targets::{Group, Targets};
 use crate::cli::values::value;
+use crate::git::changed::Changed;
 use crate::git::diff::{self, Form, Look};
 use crate::git::error::GitError;
 use crate::git::fetch::Request;
@@ -43,13 +46,28 @@ pub struct Args {
     #[arg(long, value_name = "DIR", requires = "working")]
     from: Option<OsString>,
     /// Show how many lines of which files
-    #[arg(long, conflicts_with = "names")]
+    #[arg(long, conflicts_with_all = ["names", "json"])]
     stat: bool,
     /// Show the names of the files
-    #[arg(long)]
+    #[arg(long, conflicts_with = "json")]
     names: bool,
+    /// Print an object: name, branch (null with --working), from, to, files (path, change, added, deleted, why), more_files,
+    /// added, deleted
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     git: GitArgs,
+}
+
+/// What is shown with `--json`. Keys are only ever added.
+#[derive(Debug, Serialize)]
+struct Shown<'a> {
+    name: &'a VmName,
+    branch: Option<&'a str>,
+    from: &'a str,
+    to: &'a str,
+    #[serde(flatten)]
+    changed: Changed,
 }
 
 /// Shows it.
@@ -62,7 +80,9 @@ pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
         let request = Request { dir: &dir, bounds: args.git.bounds(), prune: false };
         let arrived = ctx.block_on(async {
             let wanted = Wanted::until_signal(Vec::new()).map_err(RuntimeError)?;
-            let listener = |name: &VmName| -> Listener { ctx.listener(name.as_str()) };
+            let listener = |name: &VmName| -> Listener {
+                if args.json { ctx.warner(name.as_str()) } else { ctx.listener(name.as_str()) }
+            };
             let (route, start) = (args.git.reach.route(), args.git.reach.start);
             let guests = Guests { engine: &ctx.engine, route, start, listener: &listener, wanted };
             diff::working(&guests, &repository, &vm, request).await.map_err(failure)
@@ -71,6 +91,12 @@ pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
     } else {
         diff::fetched(ctx.registry().layout(), &repository, &vm, &args.branch)?
     };
+    if args.json {
+        let (from, to) = (&*difference.from, &*difference.to);
+        let branch = (!args.working).then_some(&*args.branch);
+        ctx.print_json(&Shown { name: &vm, branch, from, to, changed: difference.changed()? })?;
+        return Ok(0);
+    }
     let form = match (args.stat, args.names) {
         (true, _) => Form::Stat,
         (_, true) => Form::Names,

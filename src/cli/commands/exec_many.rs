@@ -122,7 +122,7 @@ pub fn run(
             Ends {
                 stdout: sink(0, &to_out, ctx.terminal.stdout),
                 stderr: sink(1, &to_err, ctx.terminal.stderr),
-                listener: if many.json { std::sync::Arc::new(|_| {}) } else { ctx.listener(name.as_str()) },
+                listener: if many.json { ctx.warner(name.as_str()) } else { ctx.listener(name.as_str()) },
             }
         };
         let done = |outcome: &Outcome| {

@@ -124,6 +124,9 @@ impl SpecArgs {
             self.sha256.clone_from(&wishes.sha256);
             self.flake.clone_from(&wishes.flake);
         }
+        if self.claude().is_none() {
+            self.claude = wishes.claude;
+        }
         if self.port.is_empty() {
             self.port.clone_from(&wishes.ports);
         }

@@ -79,9 +79,8 @@ pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
             let (sync, plans, dry) = (sync.clone(), Arc::clone(&plans), args.dry_run);
             let (route, start, wanted) = (args.reach.route(), args.reach.start, wanted.clone());
             async move {
-                let view = sync.view(&vm.engine, &vm.name).await?;
                 let how = How { route, start, look: Look::Whole, dry, wanted };
-                let done = sync.send(&vm.engine, &vm.name, &view, how, &vm.listener).await?;
+                let (done, view) = sync.send(&vm.engine, &vm.name, how, &vm.listener).await?;
                 let words = words(&done, &view, dry);
                 plans.lock().unwrap_or_else(PoisonError::into_inner).insert(vm.name, (done, view));
                 Ok::<_, Box<dyn Diagnostic>>(words)

@@ -21,8 +21,8 @@ use crate::vm::name::VmName;
 #[command(
     after_help = "A repository can have a file `.ai-vm.toml` at its top, which `ai-vm up` without a name follows, or with the \
     name that it says. What is typed comes first. It may say `name`, `ram`, `cpu`, `storage` and `user`; and, once you have \
-    agreed to just that text with `ai-vm trust`: `guest`, `image`, `sha256`, `flake`, `ports`, `share-rw`, `share-ro` \
-    and `labels`, or more than this machine can spare."
+    agreed to just that text with `ai-vm trust`: `guest`, `image`, `sha256`, `flake`, `claude`, `ports`, `share-rw`, \
+    `share-ro` and `labels`, or more than this machine can spare."
 )]
 pub struct Args {
     /// Names: letters, digits, - and _; none where a `.ai-vm.toml` in or above this folder says what is meant
