@@ -47,7 +47,7 @@ async fn follow_run(ctx: &Context, which: &Which, id: &AgentId) -> Result<(), Fa
     let (log, mut chunks) = mpsc::channel(QUEUE);
     let tell = |news| match news {
         News::Lost => {
-            ctx.terminal.status(&format!("{name}: the connection is lost; trying to have one again"))
+            ctx.terminal.status(&format!("{name}: the connection is lost; trying to have one again"));
         }
         News::Back => ctx.terminal.status(&format!("{name}: connected again")),
         News::Begun | News::Joined => {}
