@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use ai_vm::host::detached;
+use ai_vm::host::layout::VmDir;
 use serde_json::Value;
 
 use crate::home::{Ran, finish, wait};
@@ -266,7 +268,7 @@ fn who_was_killed_goes_on_where_it_was() {
     // Two follow it now, of which one keeps what it says.
     let logs: Vec<Child> = (0..2)
         .map(|_| {
-            let mut logs = it.guest.home.command(&["agents", "logs", "-f", "vm", &id[..4]]);
+            let mut logs = it.guest.home.command(&["agents", "logs", "--raw", "-f", "vm", &id[..4]]);
             logs.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
         })
         .collect();
@@ -282,6 +284,28 @@ fn who_was_killed_goes_on_where_it_was() {
     assert_eq!(it.kept(&id), whole());
     let text = String::from_utf8(whole()).unwrap();
     assert_eq!(text.lines().filter(|line| line.starts_with("line ")).count(), 2001);
+}
+
+#[test]
+fn what_it_said_can_be_had_later_also_from_a_vm_that_is_gone() {
+    let mut it = Stage::new();
+    assert_eq!(it.run(&["--", "x"]).code, 0);
+    let words = "begun, stand-in\nI shall look.\nAt all.\n[Bash] make test\ndone, 2 turns, $0.12\n";
+    let log = fs::read_to_string(it.agent().join("log")).unwrap();
+    let id = it.agent().file_name().unwrap().to_str().unwrap().to_owned();
+    let logs = |it: &Stage, args: &[&str]| it.guest.home.run(&[&["agents", "logs", "vm"], args].concat());
+    for follow in [[].as_slice(), &["-f"]] {
+        let ran = logs(&it, follow);
+        assert_eq!((ran.code, ran.out.as_str()), (0, words), "{}", ran.err);
+        let ran = logs(&it, &[&["--raw"], follow].concat());
+        assert_eq!((ran.code, ran.out.as_str()), (0, log.as_str()), "{}", ran.err);
+    }
+    detached::find_by_stdin(&it.guest.file(VmDir::RUN_LOCK)).unwrap().kill().unwrap();
+    it.guest.pull_the_plug();
+    let ran = logs(&it, &["--raw", &id[..6]]);
+    assert_eq!((ran.code, ran.out.as_str()), (0, log.as_str()), "{}", ran.err);
+    assert!(ran.err.contains("this is what was known here"), "{}", ran.err);
+    assert_ne!(logs(&it, &["ffffff"]).code, 0);
 }
 
 #[test]

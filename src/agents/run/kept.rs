@@ -29,6 +29,16 @@ pub fn path(dir: &VmDir, id: &AgentId) -> PathBuf {
     dir.file(VmDir::RUNS).join(format!("{id}.log"))
 }
 
+/// Returns the copies of which the name begins so.
+pub fn beginning(dir: &VmDir, prefix: &str) -> Vec<PathBuf> {
+    // Where there is no directory, nothing was kept.
+    let entries = std::fs::read_dir(dir.file(VmDir::RUNS)).into_iter().flatten().flatten();
+    entries
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix))
+        .map(|entry| entry.path())
+        .collect()
+}
+
 impl Kept {
     /// Opens the copy, which may be empty; `None` when somebody else adds to it.
     pub fn open(dir: &VmDir, id: &AgentId) -> Result<Option<Self>, FileError> {

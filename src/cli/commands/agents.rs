@@ -58,10 +58,13 @@ enum Action {
         #[command(flatten)]
         reach: ReachArgs,
     },
-    /// Show what an agent has said: of a session its terminal and what has left it, of a run its log
+    /// Show what an agent has said: of a session its terminal and what has left it, of a run its log, in words
     Logs {
         #[command(flatten)]
         which: Which,
+        /// Show the log of a run as the agent wrote it
+        #[arg(long)]
+        raw: bool,
         /// Go on as more is written, until the run ends; made anew where the connection is lost
         #[arg(short, long)]
         follow: bool,
@@ -127,7 +130,7 @@ pub fn run(ctx: &Context, args: Args) -> Result<u8, Failure> {
     match args.action {
         None => agents_list::run(ctx, &args.list),
         Some(Action::Attach { which, reach }) => attach(ctx, &which, &reach),
-        Some(Action::Logs { which, follow }) => agents_logs::run(ctx, &which, follow),
+        Some(Action::Logs { which, raw, follow }) => agents_logs::run(ctx, &which, raw, follow),
         Some(Action::Send { which, text }) => {
             let stdin = [String::from("-")];
             let text = prompt::read(if text.is_empty() { &stdin } else { &text }, prompt::ARGUMENT)?

@@ -33,6 +33,7 @@ pub mod restart;
 pub mod rm;
 pub mod run;
 mod run_report;
+mod run_words;
 pub mod share;
 pub mod shell;
 mod spec;

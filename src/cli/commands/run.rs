@@ -15,6 +15,7 @@ use crate::agents::run::event::{Event, Reader};
 use crate::agents::run::{Run, Task};
 use crate::cli::commands::exec::ReachArgs;
 use crate::cli::commands::run_report::{Key, Row, Stage, is_alone, report, say_what_goes_on};
+use crate::cli::commands::run_words;
 use crate::cli::config_sync;
 use crate::cli::context::Context;
 use crate::cli::failure::{Failure, RuntimeError, UsageError};
@@ -38,9 +39,6 @@ const MAX_PROMPT: usize = 10 << 20;
 
 /// How many parts of a log wait here for who reads them.
 const QUEUE: usize = 16;
-
-/// How much of a line is shown, in characters.
-const WIDTH: usize = 200;
 
 /// Arguments of `run`.
 #[derive(Debug, clap::Args)]
@@ -127,7 +125,7 @@ pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
                 terminal.data(&format!("{line}\n")).is_ok()
             }
             event => {
-                if let Some(words) = words(event).filter(|_| shows) {
+                if let Some(words) = run_words::brief(event).filter(|_| shows) {
                     live(&format!("{prefix}{words}"));
                 }
                 true
@@ -186,25 +184,6 @@ fn new_id() -> Result<AgentId, LifecycleError> {
     let digits = random::hex128()?;
     // They are hexadecimal digits, and more than an ID has.
     AgentId::of_random(&digits).ok_or_else(|| io::Error::other("no random digits").into())
-}
-
-/// Says an event in a few words for people; `None` for what the end tells.
-fn words(event: &Event) -> Option<String> {
-    let brief = |text: &str| {
-        let line = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
-        let line = filter::one_line(line);
-        match line.char_indices().nth(WIDTH) {
-            Some((at, _)) => format!("{}...", line.get(..at).unwrap_or_default()),
-            None => line,
-        }
-    };
-    Some(match event {
-        Event::Begun(model) => brief(&format!("begun, {model}")),
-        Event::Said(text) | Event::Line(text) => brief(text),
-        Event::Uses(tool, about) => format!("[{}] {}", brief(tool), brief(about)),
-        Event::Retries(why) => format!("the model does not answer: {}", brief(why)),
-        Event::Result(_) => return None,
-    })
 }
 
 /// What each run gets.

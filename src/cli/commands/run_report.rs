@@ -9,6 +9,7 @@ use crate::agents::agent::AgentId;
 use crate::agents::run::error::RunError;
 use crate::agents::run::event::{Event, Report};
 use crate::agents::run::kept;
+use crate::cli::commands::run_words::{cost, turns};
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::fleet::each::{End, Outcome};
@@ -176,7 +177,8 @@ pub fn report(
                     if ctx.terminal.stdout { filter::lines(&report.text) } else { report.text.clone() };
                 ctx.print(&format!("{}\n", text.trim_end_matches('\n')))?;
             }
-            let about = [Some(seconds(outcome)), row.report.as_ref().and_then(turns), cost(row)];
+            let report = row.report.as_ref();
+            let about = [Some(seconds(outcome)), report.and_then(turns), report.and_then(cost)];
             let about: Vec<String> = about.into_iter().flatten().collect();
             ctx.terminal.status(&format!("{key}: {}, {}; {}", row.state(), about.join(", "), key.id));
         }
@@ -187,14 +189,6 @@ pub fn report(
 
 fn seconds(outcome: &Outcome<Key>) -> String {
     format!("{:.1} s", outcome.took.as_secs_f64())
-}
-
-fn turns(report: &Report) -> Option<String> {
-    report.turns.map(|turns| if turns == 1 { "1 turn".to_owned() } else { format!("{turns} turns") })
-}
-
-fn cost(row: &Row) -> Option<String> {
-    row.report.as_ref()?.cost.map(|cost| format!("${cost:.2}"))
 }
 
 fn code_of(outcome: &Outcome<Key>, row: &Row) -> Option<u8> {
@@ -216,7 +210,7 @@ fn rendered(ctx: &Context, all: &[(Key, Row, Outcome<Key>)]) -> String {
             or_dash(code_of(outcome, row).map(|code| code.to_string())),
             seconds(outcome),
             or_dash(row.report.as_ref().and_then(|report| report.turns).map(|turns| turns.to_string())),
-            or_dash(cost(row)),
+            or_dash(row.report.as_ref().and_then(cost)),
             first.chars().take(BRIEF).collect(),
         ]
     };
