@@ -143,7 +143,7 @@ note() { printf '%s\n' "$2" >"$AI_VM_AGENT/$1.new" && mv -f -- "$AI_VM_AGENT/$1.
 hooks() {
   # shellcheck disable=SC2016 # variables of the hooks' shell
   jq -nc '
-    def run(line): {hooks: [{type: "command", timeout: 10, command: line}]};
+    def run(line): {hooks: [{type: "command", timeout: 60, command: line}]};
     def note(state): run("d=$AI_VM_AGENT; { echo \(state) >\"$d/state.$$\" && mv -f \"$d/state.$$\" \"$d/state\"; } 2>/dev/null; true");
     def on(matcher; state): {matcher: matcher} + note(state);
     {hooks: {

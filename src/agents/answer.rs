@@ -18,7 +18,7 @@ pub(super) fn read(answer: &[u8]) -> Result<Seen, &'static str> {
     let now = fields.next().and_then(|field| number(&field)).ok_or("it does not say what time it is")?;
     let mut agents = Vec::new();
     while let Some(field) = fields.next() {
-        let mut text = || fields.next().map(|field| field.into_owned());
+        let mut text = || fields.next().map(std::borrow::Cow::into_owned);
         let mut next = || text().filter(|field| field.len() <= MAX_TEXT).ok_or("it has a field that is none");
         if field != "agent" {
             return Err("it has other fields than it should");

@@ -12,7 +12,7 @@ use crate::vm::name::VmName;
 pub enum AgentError {
     /// Its VM was not reached.
     #[error(transparent)]
-    NotReached(#[from] LifecycleError),
+    NotReached(Box<LifecycleError>),
     /// Its VM did not answer in time.
     #[error("`{name}` did not say anything about its agents within {} s", limit.as_secs_f64())]
     NoAnswer {
@@ -99,6 +99,12 @@ pub enum AgentError {
         /// What can be done about it.
         hint: Option<String>,
     },
+}
+
+impl From<LifecycleError> for AgentError {
+    fn from(error: LifecycleError) -> Self {
+        Self::NotReached(Box::new(error))
+    }
 }
 
 fn beginning(id: Option<&str>) -> String {

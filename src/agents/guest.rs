@@ -252,7 +252,7 @@ fn may_pass(error: &AgentError) -> bool {
     match error {
         AgentError::NoAnswer { .. } => true,
         AgentError::NotReached(error) => !matches!(
-            error,
+            **error,
             LifecycleError::Stopped { .. } | LifecycleError::Died { .. } | LifecycleError::Registry(_)
         ),
         _ => false,

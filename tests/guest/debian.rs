@@ -15,6 +15,7 @@ use crate::nixos_shaped;
 use crate::processes;
 use crate::pty::Pty;
 use crate::rebuild;
+use crate::run;
 use crate::shares;
 
 pub const VM: &str = "web";
@@ -61,6 +62,7 @@ const PARTS: &[Part] = &[
     ("Claude Code starts without a question", claude::starts_without_a_question),
     ("sessions go on", agents::sessions_go_on),
     ("logins come and go", logins::come_and_go),
+    ("runs go on", run::runs_go_on),
     ("every exit code arrives", every_exit_code_arrives),
     ("ten megabytes pass unchanged", ten_megabytes_pass_unchanged),
     ("a tree goes in and out", copying::a_tree_goes_in_and_out),

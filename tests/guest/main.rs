@@ -25,6 +25,7 @@ mod killed_build;
 mod logins;
 mod nixos_shaped;
 mod rebuild;
+mod run;
 mod shares;
 
 use std::io::Write;

@@ -21,7 +21,7 @@ use crate::lifecycle::reach::Route;
 use crate::vm::name::VmName;
 
 /// How long a VM may take to do what is asked of one of its agents.
-pub(super) const PATIENCE: Route = Route { limit: Duration::from_secs(30), shared: true };
+pub(super) const PATIENCE: Route = Route { limit: Duration::from_secs(60), shared: true };
 
 /// Arguments of `agents`.
 #[derive(Debug, clap::Args)]
@@ -142,7 +142,7 @@ pub fn run(ctx: &Context, args: Args) -> Result<u8, Failure> {
         Some(Action::Stop { which }) => alone(ctx, &which, "stop", async |guest, id, _| {
             guest.stop(id).await.map(|signal| format!("{id} was ended by {signal}"))
         }),
-        Some(Action::Wait(args)) => wait(ctx, args),
+        Some(Action::Wait(args)) => wait(ctx, &args),
     }
 }
 
@@ -225,7 +225,7 @@ fn alone(
 }
 
 /// Waits for one agent of each VM that is named, for all at the same time.
-fn wait(ctx: &Context, args: WaitArgs) -> Result<u8, Failure> {
+fn wait(ctx: &Context, args: &WaitArgs) -> Result<u8, Failure> {
     let (names, id) = read_words(ctx, &args.words)?;
     let until = match args.until {
         UntilArg::Done => Until::Done,
@@ -233,11 +233,11 @@ fn wait(ctx: &Context, args: WaitArgs) -> Result<u8, Failure> {
         UntilArg::Ended => Until::Ended,
     };
     each(ctx, "wait", args.many, names, |vm| {
-        let id = id.clone();
+        let (id, timeout) = (id.clone(), args.timeout);
         async move {
             let guest = Guest { engine: &vm.engine, name: &vm.name, route: PATIENCE, listener: &vm.listener };
             let (id, _) = find(&guest, id.as_ref(), "wait").await?;
-            let agent = guest.wait(&id, until, args.timeout).await?;
+            let agent = guest.wait(&id, until, timeout).await?;
             Ok::<_, Box<dyn Diagnostic>>(format!("{id} is {}", agent.state))
         }
     })

@@ -99,7 +99,7 @@ pub fn run(ctx: &Context, args: &ListArgs) -> Result<u8, Failure> {
             }
         }
         return Ok(exit_code(
-            answers.iter().filter_map(|(_, answer)| answer.as_ref().err()).map(|error| error.exit_code()),
+            answers.values().filter_map(|answer| answer.as_ref().err()).map(|error| error.exit_code()),
         ));
     }
     let mut before = None;
@@ -239,7 +239,7 @@ fn as_table(ctx: &Context, answers: &BTreeMap<VmName, Answer>) -> Option<String>
         });
         match answer {
             Ok(seen) => {
-                lines.extend(seen.agents.iter().map(|agent| line(name, seen.now, agent, home.as_deref())))
+                lines.extend(seen.agents.iter().map(|agent| line(name, seen.now, agent, home.as_deref())));
             }
             Err(_) => {
                 let mut line = vec![name.to_string(), "-".to_owned(), "-".to_owned(), "no answer".to_owned()];

@@ -10,5 +10,6 @@ say '{"type":"assistant","message":{"content":[{"type":"tool_use","name":"Bash",
 say '{"type":"user","message":{"content":[{"type":"tool_result","content":"ok"}]}}'
 first=$(head -n 1 "$AI_VM_AGENT/got")
 sed -n 's/^!//p' "$AI_VM_AGENT/got" >"$AI_VM_AGENT/do"
+# shellcheck source=/dev/null
 . "$AI_VM_AGENT/do"
 say '{"type":"result","subtype":"success","is_error":false,"num_turns":2,"result":"'"$first"' ('"$AI_VM_RUN"')","session_id":"5e55-10","total_cost_usd":0.125}'
