@@ -399,6 +399,7 @@ fn what_goes_wrong_is_said_once_and_has_its_exit_code() {
     fails(&["--", "x\n!kill -KILL $PPID $$"], 255, &["did not come to its end"]);
     let error = r#"say '{"type":"result","subtype":"success","is_error":true,"result":"Credit balance is too low"}'; exit 0"#;
     fails(&["--", &format!("x\n!{error}")], 1, &["Credit balance is too low"]);
+    fails(&["--", &format!("x\n!{}", error.replace("exit 0", "exit 4"))], 4, &["Credit balance is too low"]);
     fails(&["-C", "nowhere", "--", "x"], 125, &["there is no such folder"]);
     fails(
         &["--run-timeout", "1", "--agent-cmd", "sleep 100", "--", "x"],

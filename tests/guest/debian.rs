@@ -14,6 +14,7 @@ use crate::nixos_shaped;
 use crate::processes;
 use crate::pty::Pty;
 use crate::rebuild;
+use crate::run;
 use crate::shares;
 
 pub const VM: &str = "web";
@@ -59,6 +60,7 @@ const PARTS: &[Part] = &[
     ("has what agents need", has_what_agents_need),
     ("Claude Code starts without a question", claude::starts_without_a_question),
     ("sessions go on", agents::sessions_go_on),
+    ("runs go on", run::runs_go_on),
     ("every exit code arrives", every_exit_code_arrives),
     ("ten megabytes pass unchanged", ten_megabytes_pass_unchanged),
     ("a tree goes in and out", copying::a_tree_goes_in_and_out),

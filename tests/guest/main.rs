@@ -24,6 +24,7 @@ mod git;
 mod killed_build;
 mod nixos_shaped;
 mod rebuild;
+mod run;
 mod shares;
 
 use std::io::Write;

@@ -241,19 +241,22 @@ impl One {
             reader.finish().map(hear);
         };
         let (ended, ()) = tokio::join!(running, reading);
-        let ended = match (ended, self.judged(&key)) {
-            (Ok(()), Some(error)) => Err(error),
+        // An agent that calls its own end a failure has failed, whatever its exit code is.
+        let (name, id) = (key.name.clone(), key.id.clone());
+        let ended = match (ended, self.failure(&key)) {
+            (Ok(()), Some(said)) => Err(RunError::Failed { name, id, code: 1, said }),
+            (Err(RunError::Failed { code, said: silent, .. }), Some(said)) if silent.is_empty() => {
+                Err(RunError::Failed { name, id, code, said })
+            }
             (ended, _) => ended,
         };
         change(&|row| row.end(&ended, self.detach));
         ended.map(|()| String::new()).map_err(Into::into)
     }
 
-    /// An agent that calls its own end a failure has failed, whatever its exit code is.
-    fn judged(&self, key: &Key) -> Option<RunError> {
+    /// Returns what an agent said of its end, where it calls that a failure.
+    fn failure(&self, key: &Key) -> Option<String> {
         let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
-        let report = rows.get(key)?.report.as_ref().filter(|report| report.failed)?;
-        let (name, id, said) = (key.name.clone(), key.id.clone(), report.text.clone());
-        Some(RunError::Failed { name, id, code: 1, said })
+        rows.get(key)?.report.as_ref().filter(|report| report.failed).map(|report| report.text.clone())
     }
 }
