@@ -103,20 +103,19 @@ impl Context {
                     *step = text;
                 }
                 Event::Console(text) => line.detail(step, &text),
-                Event::Moved { guest, from, to } => {
-                    line.note(&format!("host port {from} is taken, guest port {guest} is now on {to}"));
-                }
-                Event::Warning(text) => line.note(&format!("warning: {text}")),
+                other => note(other).iter().for_each(|text| line.note(text)),
             }
         })
     }
 
     /// Returns the same for who reads stdout: it says what is not as it should be, and nothing of how it is getting on.
     pub fn warner(&self, about: &str) -> Listener {
-        let all = self.listener(about);
-        Arc::new(move |event| match event {
-            Event::Moved { .. } | Event::Warning(_) => all(event),
-            Event::Step(_) | Event::Console(_) => {}
+        let (progress, about) = (self.progress.clone(), about.to_owned());
+        Arc::new(move |event| {
+            if let Some(text) = note(event) {
+                let text = format!("{about}: {}", filter::one_line(&text));
+                progress.beside(|terminal| terminal.status(&text));
+            }
         })
     }
 
@@ -146,5 +145,16 @@ impl Context {
         let text =
             serde_json::to_string_pretty(value).map_err(|error| Failure::stdout(io::Error::from(error)))?;
         self.print(&format!("{}\n", filter::json(&text)))
+    }
+}
+
+/// Returns what stays on the screen of an event.
+fn note(event: Event) -> Option<String> {
+    match event {
+        Event::Moved { guest, from, to } => {
+            Some(format!("host port {from} is taken, guest port {guest} is now on {to}"))
+        }
+        Event::Warning(text) => Some(format!("warning: {text}")),
+        Event::Step(_) | Event::Console(_) => None,
     }
 }
