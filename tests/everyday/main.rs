@@ -34,6 +34,7 @@ mod crash;
 mod creds;
 mod creds_hostile;
 mod creds_rotation;
+mod doctor;
 mod evil_bytes;
 mod exact_argv;
 mod exec;

@@ -47,10 +47,11 @@ use crate::ui::terminal::Terminal;
 
 /// Runs a verb and returns the exit code.
 pub fn run(command: Command, terminal: Terminal) -> Result<u8, Failure> {
-    if let Command::HoldConnections = command {
-        return hold::run();
-    }
-    let ctx = Context::open(terminal)?;
+    let ctx = match command {
+        Command::HoldConnections => return hold::run(),
+        Command::Doctor(args) => return doctor::run(&Context::unchecked(terminal)?, &args),
+        _ => Context::open(terminal)?,
+    };
     match command {
         Command::Adopt(args) => adopt::run(&ctx, args),
         Command::Create(args) => create::run(&ctx, args),
@@ -81,8 +82,8 @@ pub fn run(command: Command, terminal: Terminal) -> Result<u8, Failure> {
         Command::SshKeys(args) => ssh_keys::run(&ctx, args),
         Command::Proxy(args) => proxy::run(&ctx, &args),
         Command::Image(args) => image::run(&ctx, args),
-        Command::Doctor(args) => doctor::run(&ctx, &args),
         Command::Config(args) => config::run(&ctx, &args),
         Command::HoldConnections => hold::run(),
+        Command::Doctor(args) => doctor::run(&ctx, &args),
     }
 }
