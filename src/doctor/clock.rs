@@ -21,9 +21,8 @@ const TOLERANCE: Duration = Duration::from_secs(120);
 /// Compares the clock with when this program was written, and with the newest that the data directory has.
 pub fn check(engine: &Engine) -> Vec<Finding> {
     let now = SystemTime::now();
-    let said = humantime::format_rfc3339_seconds(now);
     if now < UNIX_EPOCH + Duration::from_secs(WRITTEN) {
-        let detail = format!("it says {said}, which is before this program was written");
+        let detail = "it is before the time at which this program was written";
         return vec![set(Finding::error(SUBJECT, detail, MEANING))];
     }
     let newest = candidates(engine).into_iter().filter_map(|path| {
@@ -33,12 +32,12 @@ pub fn check(engine: &Engine) -> Vec<Finding> {
     vec![match newest.max() {
         Some((changed, path)) if changed > now + TOLERANCE => {
             let (when, path) = (humantime::format_rfc3339_seconds(changed), quoted(&path));
-            let detail = format!("it says {said}, and {path} was written at {when}");
+            let detail = format!("{path} was written at {when}, which is still to come");
             let finding = Finding::warning(SUBJECT, detail, MEANING);
             let hint = format!("`sudo timedatectl set-ntp true`; or, if it was ahead then: `touch {path}`");
             set(finding.hint(hint))
         }
-        _ => Finding::ok(SUBJECT, said.to_string()),
+        _ => Finding::ok(SUBJECT, humantime::format_rfc3339_seconds(now).to_string()),
     }]
 }
 

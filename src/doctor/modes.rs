@@ -14,8 +14,8 @@ const SUBJECT: &str = "file modes";
 /// What others may do with a file.
 const OTHERS: u32 = 0o077;
 
-/// How deep the data directory is looked through: `vms/NAME/identity/FILE`.
-const DEPTH: usize = 3;
+/// How deep the data directory is looked through: as deep as `vms/NAME/identity/FILE`.
+const DEPTH: usize = 4;
 
 /// Looks at the data directory, and at two files of the user's, which are told of and left alone.
 pub fn check(engine: &Engine) -> Vec<Finding> {

@@ -40,6 +40,7 @@ mod exact_argv;
 mod exec;
 mod fleet;
 mod forward;
+mod generated;
 mod git;
 mod git_hostile;
 mod guest_rebuild;

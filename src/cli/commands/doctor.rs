@@ -5,8 +5,12 @@ use crate::cli::failure::Failure;
 use crate::doctor::{Finding, Level, examine, mend};
 use crate::ui::filter;
 
-/// Arguments of `doctor`.
+/// Check whether this machine has what ai-vm needs
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    ai-vm doctor\n  \
+    ai-vm doctor --fix\n  \
+    ai-vm doctor --json | jq -r '.[] | select(.level != \"ok\") | .subject, .hint'")]
 pub struct Args {
     /// Mend what can be mended without asking: what belongs to ai-vm, and packages and settings as root or with a `sudo`
     /// that needs no password. Nothing of yours is removed

@@ -15,6 +15,7 @@ mod exec_many;
 pub mod fetch;
 mod fetched;
 pub mod forward;
+pub mod generate;
 mod git;
 mod hold;
 pub mod image;
@@ -39,6 +40,7 @@ pub mod sync;
 pub mod trust;
 pub mod up;
 pub mod wait;
+pub mod words;
 
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
@@ -49,6 +51,7 @@ use crate::ui::terminal::Terminal;
 pub fn run(command: Command, terminal: Terminal) -> Result<u8, Failure> {
     let ctx = match command {
         Command::HoldConnections => return hold::run(),
+        Command::Generate(args) => return generate::run(&terminal, &args),
         Command::Doctor(args) => return doctor::run(&Context::unchecked(terminal)?, &args),
         _ => Context::open(terminal)?,
     };
@@ -83,7 +86,9 @@ pub fn run(command: Command, terminal: Terminal) -> Result<u8, Failure> {
         Command::Proxy(args) => proxy::run(&ctx, &args),
         Command::Image(args) => image::run(&ctx, args),
         Command::Config(args) => config::run(&ctx, &args),
+        Command::CompleteWords(args) => words::run(&ctx, &args),
         Command::HoldConnections => hold::run(),
+        Command::Generate(args) => generate::run(&ctx.terminal, &args),
         Command::Doctor(args) => doctor::run(&ctx, &args),
     }
 }
