@@ -67,8 +67,9 @@ fn unusable(login: &Credentials, files: &ClaudeFiles, now: Millis) -> Option<Fin
         let meaning =
             "Claude Code may have kept a refresh token that is rejected, and `/login` does not replace it";
         let path = quoted(&path);
-        let hint =
-            format!("put the file aside and log in anew: `mv {path} {path}.old`, `claude`, then `/login`");
+        let hint = format!(
+            "if requests fail with 401 also after `/login`: `mv {path} {path}.old`, then `/login` once more"
+        );
         return Some(Finding::warning(SUBJECT, detail, meaning).hint(hint));
     }
     login.ends_soon(now).then(|| {

@@ -5,9 +5,10 @@ use crate::doctor::modes;
 use crate::host::data_dir::{self, DataDirError};
 use crate::lifecycle::Engine;
 
-const SUBJECT: &str = "data directory";
+/// What this check is called.
+pub const SUBJECT: &str = "data directory";
 
-/// Looks at the data directory; `false` when it is somebody else's.
+/// Looks at the data directory; `false` when what is in it may be somebody else's.
 pub fn check(engine: &Engine) -> (Finding, bool) {
     let layout = engine.registry.layout();
     match data_dir::check(layout) {
@@ -15,7 +16,7 @@ pub fn check(engine: &Engine) -> (Finding, bool) {
         Err(error @ DataDirError::Writable { .. }) => {
             let meaning = "others could exchange disks and keys, so every other verb refuses it";
             let root = layout.root().to_owned();
-            (Finding::of(SUBJECT, &error, meaning).ours(move || Ok(modes::make_private(&root)?)), true)
+            (Finding::of(SUBJECT, &error, meaning).ours(move || Ok(modes::make_private(&root)?)), false)
         }
         Err(error) => (Finding::of(SUBJECT, &error, "no other verb uses it"), false),
     }

@@ -13,9 +13,7 @@ const LIMIT: Duration = Duration::from_secs(900);
 /// How long `sudo` may take to say whether it would ask.
 const SUDO: Duration = Duration::from_secs(10);
 
-/// Mends what can be mended. What could not be is told in the detail of the finding that is returned.
-///
-/// Returns the findings that something was done about.
+/// Mends what can be mended, and returns the findings that something was done about.
 pub fn all(findings: Vec<Finding>, on_step: &mut dyn FnMut(&str)) -> Vec<Mended> {
     let mut root = None;
     findings.into_iter().filter_map(|finding| one(finding, &mut root, on_step)).collect()

@@ -32,7 +32,7 @@ const MACHINE: [Check; 5] = [qemu::check, tools::check, namespaces::check, nix::
 const DATA: [Check; 7] =
     [accelerator::check, space::check, ports::check, stale::check, modes::check, claude::kept, clock::check];
 
-/// Makes all checks. Those of the data directory are left away where it belongs to somebody else.
+/// Makes all checks. Those of the data directory are left away where others could have put something in it.
 pub fn examine(engine: &Engine) -> Vec<Finding> {
     let mut findings: Vec<Finding> = MACHINE.iter().flat_map(|check| check(engine)).collect();
     let (data, usable) = data_dir::check(engine);
@@ -45,6 +45,21 @@ pub fn examine(engine: &Engine) -> Vec<Finding> {
 
 /// Mends what can be mended without asking anybody, looks again, and returns what was mended and what is found now.
 pub fn mend(engine: &Engine, findings: Vec<Finding>, on_step: &mut dyn FnMut(&str)) -> Vec<Finding> {
+    let (mut fixed, now) = round(engine, findings, on_step);
+    // What comes to light when the data directory can be used is mended as well.
+    let again = fixed.iter().any(|finding| finding.subject == data_dir::SUBJECT);
+    let (further, now) = if again { round(engine, now, on_step) } else { (Vec::new(), now) };
+    fixed.extend(further);
+    fixed.extend(now);
+    fixed
+}
+
+/// Mends what can be mended, and looks again.
+fn round(
+    engine: &Engine,
+    findings: Vec<Finding>,
+    on_step: &mut dyn FnMut(&str),
+) -> (Vec<Finding>, Vec<Finding>) {
     let attempts = mend::all(findings, on_step);
     let mut now = examine(engine);
     let mut fixed = Vec::new();
@@ -55,6 +70,5 @@ pub fn mend(engine: &Engine, findings: Vec<Finding>, on_step: &mut dyn FnMut(&st
             (None, _) => fixed.push(Finding { level: Level::Ok, fixed: true, ..finding }),
         }
     }
-    fixed.extend(now);
-    fixed
+    (fixed, now)
 }

@@ -29,7 +29,11 @@ pub fn check(engine: &Engine) -> Vec<Finding> {
 }
 
 fn taken(engine: &Engine, record: &Record, listeners: &Listeners) -> Vec<Finding> {
-    let is_taken = |forward: &&Forward| !listeners::is_free(forward.bind, forward.host);
+    // The table tells of every listener, and a trial whether it is in the way.
+    let is_taken = |forward: &&Forward| {
+        listeners.holder(forward.bind, forward.host).is_some()
+            && !listeners::is_free(forward.bind, forward.host)
+    };
     let found = record.forwards.iter().filter(is_taken).map(|forward| {
         let (name, host, guest) = (&record.name, forward.host, forward.guest);
         let holder = listeners.holder(forward.bind, host).unwrap_or_else(|| "another process".to_owned());

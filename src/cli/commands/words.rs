@@ -132,7 +132,7 @@ fn values(ctx: &Context, arg: &Arg, is_option: bool) -> Result<Vec<Candidate>, F
     if !possible.is_empty() {
         return Ok(possible.iter().map(|value| candidate(value.get_name(), value.get_help())).collect());
     }
-    let name = arg.get_value_names().and_then(|names| names.first()).map(|name| name.as_str());
+    let name = arg.get_value_names().and_then(|names| names.first()).map(clap::builder::Str::as_str);
     let plain = |words: Vec<String>| words.into_iter().map(|word| candidate(&word, None)).collect();
     Ok(match (name, is_option) {
         // Without a look at any record: there may be a thousand.
