@@ -1,5 +1,5 @@
 # Completion for bash: source this file, or install it as share/bash-completion/completions/ai-vm.
-# Verbs and flags are read from the program's own help, names from the registry, so nothing here grows old.
+# What a word can become is asked of the program, so nothing here grows old.
 # shellcheck shell=bash
 
 # Places of `cp`: names of VMs with a colon, files in them, files here.
@@ -28,39 +28,28 @@ _ai_vm_places() {
 }
 
 _ai_vm() {
-  local current=${COMP_WORDS[COMP_CWORD]} verb=${COMP_WORDS[1]-} words='' index
+  local line=${COMP_LINE:0:COMP_POINT} typed kept='' words=() found=() word
   COMPREPLY=()
-  if ((COMP_CWORD == 1)); then
-    words=$(ai-vm --help 2>/dev/null | sed -n '/^Commands:/,/^$/s/^  \([a-z-]*\) .*/\1/p')
-  else
-    for ((index = 2; index < COMP_CWORD; index++)); do
-      # What follows is a command line of the guest.
-      [[ ${COMP_WORDS[index]} != -- ]] || return 0
-    done
-    case $verb:$current in
-      *:-*) words=$(ai-vm "$verb" --help 2>/dev/null | sed -nE 's/^ +(-[a-zA-Z], )?(--[a-z-]+).*/\2/p') ;;
-      image:*) if ((COMP_CWORD == 2)); then words='ls build rm prune'; else words=$(ai-vm image ls -q 2>/dev/null); fi ;;
-      port:*) if ((COMP_CWORD == 2)); then words='ls add rm'; else words=$(ai-vm ls -q 2>/dev/null); fi ;;
-      share:*)
-        # Without words of ours it is bash that puts in folders.
-        if ((COMP_CWORD == 2)); then
-          words='ls add rm'
-        elif [[ ${COMP_WORDS[COMP_CWORD - 1]} != --r[wo] ]]; then
-          words=$(ai-vm ls -q 2>/dev/null)
-        fi
-        ;;
-      creds:*) if ((COMP_CWORD == 2)); then words='status set push pull wipe'; else words=$(ai-vm ls -q 2>/dev/null); fi ;;
-      agents:*)
-        words=$(ai-vm ls -q 2>/dev/null)
-        if ((COMP_CWORD == 2)); then words+=' attach logs send stop wait'; fi
-        ;;
-      ssh-keys:*) if ((COMP_CWORD == 2)); then words='show rotate'; else words=$(ai-vm ls -q 2>/dev/null); fi ;;
-      cp:*) _ai_vm_places; return 0 ;;
-      create:* | up:* | trust:* | doctor:* | config:*) ;;
-      *) words=$(ai-vm ls -q 2>/dev/null) ;;
-    esac
+  # As it was typed: readline takes words apart at `=` and `:`, and puts in only what comes after the last one.
+  read -ra words <<<"$line"
+  typed=${line##*[[:space:]]}
+  [[ -n $typed ]] || words+=('')
+  for word in "${words[@]:1:${#words[@]}-2}"; do
+    # What follows is a command line of the guest.
+    [[ $word != -- ]] || return 0
+  done
+  [[ $typed != *=* || $COMP_WORDBREAKS != *=* ]] || kept=${typed%"${typed##*=}"}
+  # Behind a tab is what it is, which bash has no place for.
+  mapfile -t found < <(ai-vm complete-words -- "${words[@]:1}" 2>/dev/null)
+  if ((${#found[@]} == 0)) && [[ ${words[1]} == cp && $typed != -* ]]; then
+    _ai_vm_places
+    return 0
   fi
-  mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
+  # Without words of ours it is bash that puts in files.
+  for word in "${found[@]}"; do
+    word=${word%%$'\t'*}
+    COMPREPLY+=("${word#"$kept"}")
+  done
 }
 
 complete -o default -F _ai_vm ai-vm

@@ -1,32 +1,23 @@
 # Completion for fish: put this file into ~/.config/fish/completions/.
-# Verbs and flags are read from the program's own help, names from the registry, so nothing here grows old.
+# What a word can become is asked of the program, so nothing here grows old.
 
-function __ai_vm_verbs
-    ai-vm --help 2>/dev/null | sed -n '/^Commands:/,/^$/s/^  \([a-z-]*\)  *\(.*\)/\1\t\2/p'
+function __ai_vm_words
+    set -l before (commandline -opc)[2..-1]
+    set -l typed (commandline -ct)
+    set -l found (ai-vm complete-words -- $before "$typed" 2>/dev/null)
+    if set -q found[1]
+        printf '%s\n' $found
+    else if not set -q before[1]; or test $before[1] != cp
+        __fish_complete_path "$typed"
+    end
 end
 
-function __ai_vm_flags
-    set -l verb (commandline -opc)[2]
-    ai-vm $verb --help 2>/dev/null | sed -nE 's/^ +(-[a-zA-Z], )?(--[a-z-]+).*/\2/p'
+function __ai_vm_at_a_place
+    set -l before (commandline -opc)
+    test (count $before) -ge 2; and test $before[2] = cp
+    and not contains -- -- $before
+    and not string match -q -- '-*' (commandline -ct) $before[-1]
 end
 
-function __ai_vm_verb_is
-    set -l words (commandline -opc)
-    test (count $words) -ge 2; and contains -- $words[2] $argv; and not contains -- -- $words
-end
-
-complete -c ai-vm -n __fish_use_subcommand -f -a '(__ai_vm_verbs)'
-complete -c ai-vm -n '__ai_vm_verb_is start stop restart rm ls list info exec claude agents run shell forward logs wait rebuild sync push fetch diff ssh-config proxy' -f -a '(ai-vm ls -q 2>/dev/null)'
-complete -c ai-vm -n '__ai_vm_verb_is cp' -F -a '(ai-vm complete-place -- (commandline -ct) 2>/dev/null)'
-complete -c ai-vm -n '__ai_vm_verb_is image; and test (count (commandline -opc)) -eq 2' -f -a 'ls build rm prune'
-complete -c ai-vm -n '__ai_vm_verb_is image; and test (count (commandline -opc)) -gt 2' -f -a '(ai-vm image ls -q 2>/dev/null)'
-complete -c ai-vm -n '__ai_vm_verb_is port; and test (count (commandline -opc)) -eq 2' -f -a 'ls add rm'
-complete -c ai-vm -n '__ai_vm_verb_is port; and test (count (commandline -opc)) -gt 2' -f -a '(ai-vm ls -q 2>/dev/null)'
-complete -c ai-vm -n '__ai_vm_verb_is share; and test (count (commandline -opc)) -eq 2' -f -a 'ls add rm'
-complete -c ai-vm -n '__ai_vm_verb_is share; and test (count (commandline -opc)) -gt 2; and not contains -- (commandline -opc)[-1] --rw --ro' -f -a '(ai-vm ls -q 2>/dev/null)'
-complete -c ai-vm -n '__ai_vm_verb_is creds; and test (count (commandline -opc)) -eq 2' -f -a 'status set push pull wipe'
-complete -c ai-vm -n '__ai_vm_verb_is creds; and test (count (commandline -opc)) -gt 2' -f -a '(ai-vm ls -q 2>/dev/null)'
-complete -c ai-vm -n '__ai_vm_verb_is agents; and test (count (commandline -opc)) -eq 2' -f -a 'attach logs send stop wait'
-complete -c ai-vm -n '__ai_vm_verb_is ssh-keys; and test (count (commandline -opc)) -eq 2' -f -a 'show rotate'
-complete -c ai-vm -n '__ai_vm_verb_is ssh-keys; and test (count (commandline -opc)) -gt 2' -f -a '(ai-vm ls -q 2>/dev/null)'
-complete -c ai-vm -n 'not __fish_use_subcommand; and string match -q -- "-*" (commandline -ct); and not contains -- -- (commandline -opc)' -f -a '(__ai_vm_flags)'
+complete -c ai-vm -n 'not __ai_vm_at_a_place' -f -a '(__ai_vm_words)'
+complete -c ai-vm -n __ai_vm_at_a_place -F -a '(ai-vm complete-place -- (commandline -ct) 2>/dev/null)'

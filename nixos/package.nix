@@ -1,4 +1,4 @@
-# The command line with its completions. Its tests need QEMU, an SSH server and a home, so `script/test` runs them.
+# The command line with its completions and manual pages. Its tests need QEMU, an SSH server and a home, so `script/test` runs them.
 {
   lib,
   rustPlatform,
@@ -31,6 +31,9 @@ rustPlatform.buildRustPackage {
   nativeBuildInputs = [ installShellFiles ];
 
   postInstall = ''
+    mkdir man
+    "$out/bin/ai-vm" generate man man
+    installManPage man/*.1
     installShellCompletion --cmd ai-vm --bash completions/ai-vm.bash --zsh completions/_ai-vm --fish completions/ai-vm.fish
   '';
 

@@ -2,13 +2,15 @@
 
 use std::future::Future;
 use std::io;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::cli::config::Config;
 use crate::cli::failure::{Failure, RuntimeError};
 use crate::guest::nixos::{self, flake};
-use crate::host::data_dir;
+use crate::host::data_dir::{self, DataDirError};
 use crate::host::env::Environment;
+use crate::host::layout::Layout;
 use crate::lifecycle::Engine;
 use crate::lifecycle::event::{Event, Listener};
 use crate::lifecycle::observe::{self, Observed};
@@ -36,9 +38,21 @@ pub struct Context {
 impl Context {
     /// Opens everything; the data directory is made on first use.
     pub fn open(terminal: Terminal) -> Result<Self, Failure> {
+        Self::with(terminal, data_dir::open)
+    }
+
+    /// Opens everything, whatever is wrong with the data directory: for the verb that says so.
+    pub fn unchecked(terminal: Terminal) -> Result<Self, Failure> {
+        Self::with(terminal, data_dir::locate)
+    }
+
+    fn with(
+        terminal: Terminal,
+        open: impl FnOnce(&Path) -> Result<Layout, DataDirError>,
+    ) -> Result<Self, Failure> {
         let env = Environment::read()?;
         let config = Config::read(&env.config)?;
-        let registry = Registry::new(data_dir::open(&env.data)?);
+        let registry = Registry::new(open(&env.data)?);
         let engine = Engine {
             registry,
             qemu: env.qemu.clone(),

@@ -3,9 +3,9 @@
 use clap::{Parser, Subcommand};
 
 use crate::cli::commands::{
-    adopt, agents, claude, complete, config, cp, create, creds, diff, doctor, exec, fetch, forward, image,
-    info, logs, ls, port, proxy, push, rebuild, restart, rm, run, share, shell, ssh_config, ssh_keys, start,
-    stop, sync, trust, up, wait,
+    adopt, agents, claude, complete, config, cp, create, creds, diff, doctor, exec, fetch, forward, generate,
+    image, info, logs, ls, port, proxy, push, rebuild, restart, rm, run, share, shell, ssh_config, ssh_keys,
+    start, stop, sync, trust, up, wait, words,
 };
 
 /// A fleet of named virtual machines on this workstation, so that coding agents can work at full permission
@@ -97,6 +97,72 @@ pub enum Command {
     /// Print what a place that is being typed for `cp` can become; for completions
     #[command(hide = true)]
     CompletePlace(complete::Args),
+    /// Print what a word that is being typed can become; for completions
+    #[command(hide = true)]
+    CompleteWords(words::Args),
+    /// Write the manual pages, or docs/reference.md; for packages and this repository
+    #[command(hide = true)]
+    Generate(generate::Args),
     /// Show the configuration: where it is read from and what it says
     Config(config::Args),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    /// Every verb, with its options, by the words that lead to it.
+    fn verbs() -> Vec<(String, clap::Command)> {
+        let mut root = Cli::command();
+        root.build();
+        let visible = |command: &clap::Command| -> Vec<clap::Command> {
+            command.get_subcommands().filter(|verb| !verb.is_hide_set()).cloned().collect()
+        };
+        visible(&root).into_iter().map(|verb| (verb.get_name().to_owned(), verb)).collect()
+    }
+
+    #[test]
+    fn a_verb_says_of_itself_what_the_list_of_verbs_says_of_it() {
+        let list = Cli::command();
+        for (name, verb) in verbs() {
+            let listed = list.find_subcommand(&name).unwrap().get_about().unwrap().to_string();
+            assert_eq!(verb.get_about().unwrap().to_string(), listed, "{name}");
+        }
+    }
+
+    /// Takes a line apart as a shell does: commands, each of words. What comes after a wide gap is a comment.
+    fn commands(line: &str) -> Vec<Vec<String>> {
+        let typed = line.trim().split("   ").next().unwrap();
+        let (mut all, mut quoted) = (vec![vec![String::new()]], false);
+        for c in typed.chars() {
+            let words = all.last_mut().unwrap();
+            match c {
+                '\'' => quoted = !quoted,
+                '|' | ';' | '<' | '>' | '&' if !quoted => all.push(vec![String::new()]),
+                ' ' if !quoted => words.push(String::new()),
+                _ => words.last_mut().unwrap().push(c),
+            }
+        }
+        all.into_iter().map(|words| words.into_iter().filter(|word| !word.is_empty()).collect()).collect()
+    }
+
+    #[test]
+    fn every_verb_has_examples_that_can_be_typed() {
+        for (name, mut verb) in verbs() {
+            let help = verb.render_long_help().to_string();
+            let examples = help.split("Examples:\n").nth(1);
+            let examples = examples.unwrap_or_else(|| panic!("`{name}` has no examples"));
+            let lines = examples.lines().take_while(|line| line.starts_with("  "));
+            let ours =
+                lines.flat_map(commands).filter(|words| words.first().is_some_and(|word| word == "ai-vm"));
+            let ours: Vec<Vec<String>> = ours.collect();
+            assert!(!ours.is_empty() || name == "proxy", "`{name}`: {examples}");
+            for words in ours {
+                if let Err(error) = Cli::try_parse_from(&words) {
+                    panic!("{words:?}: {error}");
+                }
+            }
+        }
+    }
 }

@@ -57,25 +57,8 @@ impl Diagnostic for DataDirError {
 
 /// Makes the data directory if it is missing and checks that nobody else can change what is in it.
 pub fn open(root: &Path) -> Result<Layout, DataDirError> {
-    if !root.exists() {
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(root)
-            .map_err(failed("create", root))?;
-    }
-    // A link to a directory of one's own is fine: the checks below look at what it leads to.
-    let root = std::fs::canonicalize(root).map_err(failed("open", root))?;
-    let found = std::fs::metadata(&root).map_err(failed("inspect", &root))?;
-    let us = rustix::process::geteuid().as_raw();
-    if found.uid() != us {
-        return Err(DataDirError::NotOurs { path: root, owner: found.uid(), us });
-    }
-    let mode = found.mode() & 0o777;
-    if mode & 0o022 != 0 {
-        return Err(DataDirError::Writable { path: root, mode });
-    }
-    let layout = Layout::new(root);
+    let layout = locate(root)?;
+    check(&layout)?;
     for dir in [layout.vms(), layout.images()] {
         match create_private_dir(&dir) {
             // A read-only file system still allows listing what is there.
@@ -84,6 +67,34 @@ pub fn open(root: &Path) -> Result<Layout, DataDirError> {
         }
     }
     Ok(layout)
+}
+
+/// Makes the data directory if it is missing, and judges nothing.
+pub fn locate(root: &Path) -> Result<Layout, DataDirError> {
+    if !root.exists() {
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(root)
+            .map_err(failed("create", root))?;
+    }
+    // A link to a directory of one's own is fine: what is checked is what it leads to.
+    Ok(Layout::new(std::fs::canonicalize(root).map_err(failed("open", root))?))
+}
+
+/// Checks that the data directory is the user's own and that nobody else can change what is in it.
+pub fn check(layout: &Layout) -> Result<(), DataDirError> {
+    let root = layout.root();
+    let found = std::fs::metadata(root).map_err(failed("inspect", root))?;
+    let us = rustix::process::geteuid().as_raw();
+    if found.uid() != us {
+        return Err(DataDirError::NotOurs { path: root.to_owned(), owner: found.uid(), us });
+    }
+    let mode = found.mode() & 0o777;
+    if mode & 0o022 != 0 {
+        return Err(DataDirError::Writable { path: root.to_owned(), mode });
+    }
+    Ok(())
 }
 
 #[cfg(test)]

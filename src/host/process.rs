@@ -189,7 +189,9 @@ pub fn first_output(command: &mut Command, limit: Duration) -> Result<(), Proces
         let _ = sender.send(matches!(read, Some(Ok(1))));
     });
     let wrote = first.recv_timeout(limit);
-    let status = running.wait(Instant::now()).map_err(failed)?;
+    // One that has closed its stdout is about to end, and how it does says more than that it wrote nothing.
+    let patience = if wrote == Ok(false) { GRACE } else { Duration::ZERO };
+    let status = running.wait(Instant::now() + patience).map_err(failed)?;
     drop(running);
     match (wrote, status) {
         (Ok(true), _) => Ok(()),
@@ -232,6 +234,15 @@ mod tests {
         assert!(matches!(error, ProcessError::Timeout { .. }), "{error}");
         // The kernel frees the lock when the last process that has it is gone.
         crate::host::lock::exclusive(&lock, GRACE).unwrap();
+    }
+
+    #[test]
+    fn a_first_output_or_why_there_is_none() {
+        first_output(&mut sh("echo here; exec sleep 1000"), GRACE).unwrap();
+        let early = first_output(&mut sh("exec >&-; sleep 0.1; echo why >&2; exit 3"), GRACE).unwrap_err();
+        assert_eq!(early.to_string(), "`sh` failed (exit status: 3): why");
+        let silent = first_output(&mut sh("exec sleep 1000"), Duration::from_millis(100)).unwrap_err();
+        assert!(matches!(silent, ProcessError::Timeout { .. }), "{silent}");
     }
 
     #[test]

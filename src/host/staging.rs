@@ -118,6 +118,16 @@ impl Drop for Staged {
     }
 }
 
+/// Counts what is there of processes that died; nothing while anybody else is there.
+pub fn left_over(layout: &Layout) -> Result<usize, FileError> {
+    let count = std::fs::read_dir(layout.staging()).into_iter().flatten().count();
+    // The lock is only asked for when there is something, because asking makes its file.
+    if count == 0 || lock::try_exclusive(&layout.staging_lock())?.is_none() {
+        return Ok(0);
+    }
+    Ok(std::fs::read_dir(layout.staging()).into_iter().flatten().count())
+}
+
 fn sweep(area: &Path) {
     let Ok(entries) = std::fs::read_dir(area) else { return };
     for entry in entries.flatten() {

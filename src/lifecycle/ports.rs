@@ -16,7 +16,7 @@ use crate::lifecycle::Engine;
 use crate::lifecycle::error::LifecycleError;
 use crate::qemu::hostfwd;
 use crate::qemu::qmp::{self, QmpError};
-use crate::registry::ports::{Machine, ReserveError, extend};
+use crate::registry::ports::{Machine, ReserveError, extend, reassign};
 use crate::registry::record::Record;
 use crate::vm::name::VmName;
 use crate::vm::port::{Forward, ForwardRequest, Port};
@@ -107,6 +107,19 @@ pub async fn remove(engine: &Engine, name: &VmName, hosts: &[Port]) -> Result<Ve
     // A start that had read the record before it was changed.
     close(&dir, name, &gone).await?;
     Ok(gone)
+}
+
+/// Gives a VM that is not alive other host ports in place of those that ai-vm chose and that something else has taken
+/// since. Those that the user asked for by number stay.
+pub fn move_taken(engine: &Engine, name: &VmName) -> Result<(), LifecycleError> {
+    // A launch that is under way moves them itself.
+    if let Some(_stopped) = lock::try_exclusive(&engine.registry.dir(name).file(VmDir::RUN_LOCK))? {
+        engine.registry.update(name, |record, others| {
+            reassign(&mut record.forwards, others, &[], &Machine)?;
+            Ok::<_, LifecycleError>(())
+        })?;
+    }
+    Ok(())
 }
 
 fn forget(engine: &Engine, name: &VmName, forwards: &[Forward]) -> Result<(), LifecycleError> {

@@ -19,9 +19,9 @@ use crate::lifecycle::run::Run;
 use crate::qemu::args::{DirectBoot, Store};
 use crate::qemu::disk;
 use crate::registry::error::RegistryError;
-use crate::registry::ports::{Machine, Probe, ReserveError, reassign};
+use crate::registry::ports::{Machine, Moved, Probe, ReserveError, reassign};
 use crate::registry::record::Record;
-use crate::vm::port::Port;
+use crate::vm::port::{Forward, Port};
 
 /// The largest key file that is read, in bytes.
 const MAX_KEY: u64 = 16 * 1024;
@@ -131,20 +131,13 @@ pub fn ports(
         return Ok(record);
     }
     engine.registry.update(&record.name.clone(), |record, others| {
-        let mut ours: Vec<Port> = record.forwards.iter().map(|forward| forward.host).collect();
-        ours.extend(refused);
-        for forward in &mut record.forwards {
-            if usable(forward.bind, forward.host) {
-                continue;
-            }
-            if !forward.auto {
-                let holder = Machine.holder(forward.host);
-                return Err(ReserveError::Taken { port: forward.host, holder }.into());
-            }
-            let to = reassign(forward, &ours, others, &Machine)?;
-            listener(Event::Moved { guest: forward.guest, from: forward.host, to });
-            ours.push(to);
-            forward.host = to;
+        let fixed =
+            record.forwards.iter().find(|forward| !forward.auto && !usable(forward.bind, forward.host));
+        if let Some(Forward { host, .. }) = fixed {
+            return Err(ReserveError::Taken { port: *host, holder: Machine.holder(*host) }.into());
+        }
+        for Moved { guest, from, to } in reassign(&mut record.forwards, others, refused, &Machine)? {
+            listener(Event::Moved { guest, from, to });
         }
         Ok::<_, LifecycleError>(())
     })

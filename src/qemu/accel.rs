@@ -132,6 +132,16 @@ pub fn decide(layout: &Layout, qemu: &Path, choice: AcceleratorChoice) -> Result
     Ok(verdict)
 }
 
+/// Forgets that KVM did not work, so that it is tried anew: the user may be in the group `kvm` by now.
+pub fn try_again(layout: &Layout) -> Result<(), FileError> {
+    let file = layout.accelerator_verdict();
+    let content = files::read_bounded(&file, MAX_BYTES).unwrap_or_default();
+    match serde_json::from_slice::<Remembered>(&content) {
+        Ok(found) if found.verdict.accel == Accelerator::Kvm => Ok(()),
+        _ => files::remove_if_there(&file),
+    }
+}
+
 fn remembered(file: &Path, today: &Remembered) -> Option<Verdict> {
     let content = files::read_bounded(file, MAX_BYTES).ok()?;
     let found: Remembered = serde_json::from_slice(&content).ok()?;

@@ -184,20 +184,40 @@ fn choose_all(
     Ok(forwards)
 }
 
-/// Chooses another host port for an automatic forward whose port something else has taken.
+/// A forward that leads to the same guest port from another host port than before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moved {
+    /// The guest port.
+    pub guest: Port,
+    /// The host port until now.
+    pub from: Port,
+    /// The host port from now on.
+    pub to: Port,
+}
+
+/// Chooses other host ports for the automatic forwards of a VM that are not `usable` any more.
 pub fn reassign(
-    forward: &Forward,
-    ours: &[Port],
+    forwards: &mut [Forward],
     reserved: &Reserved,
+    refused: &[Port],
     probe: &dyn Probe,
-) -> Result<Port, ReserveError> {
-    let usable = |port: Port| {
-        port != forward.host
-            && !ours.contains(&port)
-            && !reserved.contains_key(&port)
-            && probe.is_free(forward.bind, port)
-    };
-    choose(forward.guest, usable, probe).ok_or(ReserveError::Exhausted { guest: forward.guest })
+) -> Result<Vec<Moved>, ReserveError> {
+    let mut ours: Vec<Port> =
+        forwards.iter().map(|forward| forward.host).chain(refused.iter().copied()).collect();
+    let mut moved = Vec::new();
+    let is_usable =
+        |forward: &Forward| !refused.contains(&forward.host) && probe.is_free(forward.bind, forward.host);
+    for forward in forwards.iter_mut().filter(|forward| forward.auto && !is_usable(forward)) {
+        let usable = |port: Port| {
+            !ours.contains(&port) && !reserved.contains_key(&port) && probe.is_free(forward.bind, port)
+        };
+        let guest = forward.guest;
+        let to = choose(guest, usable, probe).ok_or(ReserveError::Exhausted { guest })?;
+        moved.push(Moved { guest, from: forward.host, to });
+        ours.push(to);
+        forward.host = to;
+    }
+    Ok(moved)
 }
 
 fn fixed_port(host: HostPort) -> Option<Port> {

@@ -1,4 +1,5 @@
-//! What shells put in for places of `cp`: names of VMs and files in them, never more than a part of one word.
+//! What shells put in: verbs, options, names of VMs and labels; and for places of `cp` names and files, never more than a
+//! part of one word.
 
 use std::fs;
 use std::net::TcpListener;
@@ -13,6 +14,10 @@ use crate::pty::Pty;
 /// A home with the VMs `a`, `b` and `c`, all with the same files, and a directory with `ai-vm` for `PATH`.
 fn serve() -> (Fleet, PathBuf) {
     let fleet = Fleet::new();
+    // One of them has a label.
+    let address = fleet.home.list()[1]["address"].as_str().unwrap().to_owned();
+    fleet.home.ok(&["rm", "b"]);
+    fleet.adopt("b", address.rsplit(':').next().unwrap().parse().unwrap(), &["-l", "team=red"]);
     let bin = fleet.home.dir().join("bin");
     fs::create_dir(&bin).unwrap();
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_ai-vm"), bin.join("ai-vm")).unwrap();
@@ -85,15 +90,54 @@ fn what_can_be_typed_on() {
     assert_eq!((ran.out.as_str(), ran.err.as_str()), ("", ""));
 }
 
+/// What the words can become that are typed after the program's name.
+fn words(home: &crate::home::Home, typed: &[&str]) -> Vec<String> {
+    let ran = home.ok(&[&["complete-words", "--"], typed].concat());
+    assert_eq!(ran.err, "");
+    ran.out.lines().map(|line| line.split('\t').next().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn what_a_word_can_become() {
+    let home = crate::home::Home::new();
+    home.ok(&["create", "web", "-l", "team=red", "-l", "note=$(touch pwned)"]);
+    home.ok(&["create", "db", "-l", "team=red", "-l", "tier=blue"]);
+    let none: [&str; 0] = [];
+    assert_eq!(words(&home, &["do"]), ["doctor"]);
+    assert_eq!(words(&home, &["hold"]), none);
+    assert_eq!(words(&home, &["share", ""]), ["ls", "add", "rm"]);
+    assert_eq!(words(&home, &["creds", "set", "--to"]), ["--token", "--token-env"]);
+    for verb in ["exec", "shell", "stop", "up", "cp", "wait", "port", "ssh-keys"] {
+        let expected: &[&str] = if ["cp", "port", "ssh-keys"].contains(&verb) { &none } else { &["db"] };
+        assert_eq!(words(&home, &[verb, "d"]), expected, "{verb}");
+    }
+    assert_eq!(words(&home, &["port", "add", ""]), ["db", "web"]);
+    assert_eq!(words(&home, &["port", "add", "web", ""]), none);
+    // One that has been given is not given again, and the value of an option is no name.
+    assert_eq!(words(&home, &["stop", "web", ""]), ["db"]);
+    assert_eq!(words(&home, &["stop", "--jobs", "web", ""]), ["db", "web"]);
+    assert_eq!(words(&home, &["create", ""]), none);
+    // A label that a shell would act on has to be typed.
+    assert_eq!(words(&home, &["ls", "-l", ""]), ["team=red", "tier=blue"]);
+    assert_eq!(words(&home, &["exec", "--label", "ti"]), ["tier=blue"]);
+    assert_eq!(words(&home, &["exec", "web", "--", ""]), none);
+    assert_eq!(words(&home, &["no-such-verb", ""]), none);
+    assert_eq!(words(&home, &["list", ""]), ["db", "web"]);
+    assert_eq!(home.ok(&["complete-words"]).out, "");
+    fs::create_dir_all(home.data().join("images/debian-abc")).unwrap();
+    assert_eq!(words(&home, &["image", "rm", ""]), ["debian-abc"]);
+}
+
 /// Types a line until the command gets these arguments.
 fn show(pty: &mut Pty, keys: &str, arguments: &str) {
     let mut seen = pty.screen().len();
+    let head = &arguments[..=arguments.find('>').unwrap()];
     expect(arguments, || {
         pty.type_keys(&format!("show {keys}"));
         let deadline = Instant::now() + Duration::from_secs(30);
         loop {
             let screen = pty.screen();
-            let shown = screen[seen..].find("<cp>").and_then(|at| screen[seen + at..].split_once('\r'));
+            let shown = screen[seen..].find(head).and_then(|at| screen[seen + at..].split_once('\r'));
             if let Some((line, _)) = shown {
                 seen = screen.len();
                 return line.to_owned();
@@ -113,6 +157,10 @@ fn type_in(fleet: &Fleet, mut pty: Pty, set_up: &str) {
     ));
     pty.expect("set-up");
     for (keys, arguments) in [
+        ("sto\tb\t\r", "<stop><b>"),
+        ("ls -l te\t\r", "<ls><-l><team=red>"),
+        ("ls -l team=r\t\r", "<ls><-l><team=red>"),
+        ("creds se\tc\t--token-\tX\r", "<creds><set><c><--token-env><X>"),
         ("cp a:the\ttw\t .\r", "<cp><a:there/two words><.>"),
         ("cp loc\tb:there/su\tx\r", "<cp><local file><b:there/sub/x>"),
         ("cp a:there/col\t c:\r", "<cp><a:there/colon:s><c:>"),
@@ -159,5 +207,10 @@ fn fish_knows_what_there_is() {
         ran.out
     };
     assert!(complete("ai-vm cp ").contains("b:\n"));
+    assert!(complete("ai-vm sto").starts_with("stop\tPower VMs off"));
+    assert_eq!(complete("ai-vm stop a "), "b\nc\n");
+    assert_eq!(complete("ai-vm ls -l te"), "team=red\n");
+    assert!(complete("ai-vm creds set --token-").starts_with("--token-env\t"));
+    assert!(complete("ai-vm trust /et").contains("/etc/"));
     expect("a:there/sub/\n", || complete("ai-vm cp a:there/s"));
 }

@@ -22,8 +22,12 @@ use crate::vm::label::Label;
 use crate::vm::name::VmName;
 use crate::vm::spec::{SpecError, UserName};
 
-/// Arguments of `adopt`.
+/// Register a machine that something else runs, to reach it like a VM
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    ai-vm adopt box dev@box.example.org                   its key is shown, to be agreed to\n  \
+    ai-vm adopt box dev@192.0.2.7:2222 -l team=red\n  \
+    ai-vm exec box -- uptime")]
 pub struct Args {
     /// The name that it gets: letters, digits, - and _
     #[arg(value_name = "NAME", value_parser = value::<VmName>)]

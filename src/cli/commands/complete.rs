@@ -34,7 +34,7 @@ const LIST: &str = r#"
       fi
     done"#;
 
-/// Arguments of `complete-place`.
+/// Print what a place that is being typed for `cp` can become; for completions
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// What has been typed

@@ -11,8 +11,11 @@ use crate::guest::nixos::flake::{self, Flake, Origin};
 use crate::vm::login_mode::LoginMode;
 use crate::vm::spec::{AcceleratorChoice, UserName};
 
-/// Arguments of `config`.
+/// Show the configuration: where it is read from and what it says
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    ai-vm config\n  \
+    AI_VM_CONFIG=other.toml ai-vm config")]
 pub struct Args {
     /// Print an object
     #[arg(long)]

@@ -28,7 +28,7 @@ const MAX_TOLD: u64 = 100;
 /// How often the progress is shown anew.
 const REFRESH: Duration = Duration::from_millis(100);
 
-/// Arguments of `cp`.
+/// Copy files into VMs, out of them, and between them
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "ai-vm cp [OPTIONS] SRC... DST")]
 #[command(after_help = "Examples:\n  \

@@ -19,8 +19,13 @@ use crate::vm::name::VmName;
 use crate::vm::port::loopback;
 use crate::vm::spec::Hardware;
 
-/// Arguments of `create`.
+/// Register VMs: names, hardware, ports. Makes no image and boots nothing unless --start
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    ai-vm create web db\n  \
+    ai-vm create web --ram 4gb --cpu 2 -p 8080:80 -p auto:5432\n  \
+    ai-vm create web --no-default-ports --ssh-port 2300\n  \
+    ai-vm create web --start")]
 pub struct Args {
     /// Names: letters, digits, - and _
     #[arg(value_name = "NAME", required = true, value_parser = value::<VmName>)]

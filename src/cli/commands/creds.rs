@@ -23,7 +23,7 @@ use crate::lifecycle::stop::stop;
 use crate::vm::login_mode::LoginMode;
 use crate::vm::name::VmName;
 
-/// Arguments of `creds`.
+/// Show, give, fetch and remove the logins of Claude Code in VMs
 #[derive(Debug, clap::Args)]
 #[command(after_help = "How a VM is logged in is its mode:\n  \
     none    by whoever uses it there\n  \

@@ -24,7 +24,7 @@ use crate::vm::name::VmName;
 /// The longest line that is shown on a terminal, in bytes.
 const MAX_LINE: usize = 64 * 1024;
 
-/// Arguments of `diff`.
+/// Show what a VM's work changes
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     ai-vm diff web                    what was fetched last, against where it parted from HEAD\n  \

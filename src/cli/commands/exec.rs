@@ -110,9 +110,16 @@ impl Surroundings {
     }
 }
 
-/// Arguments of `exec`.
+/// Run a command in a VM; its exit code is passed through
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "ai-vm exec [OPTIONS] NAME... -- COMMAND [ARG]...")]
+#[command(after_help = "Examples:\n  \
+    ai-vm exec web -- make -j4\n  \
+    ai-vm exec web -C app -- git status                   in the folder ~/app\n  \
+    ai-vm exec web -- sh -c 'cd /srv && ls | wc -l'       what a shell is to read\n  \
+    tar c . | ai-vm exec web -- tar x -C /tmp             stdin and stdout pass through\n  \
+    ai-vm exec -l team=red -- uptime                      in each, a name before each line\n  \
+    ai-vm exec web db --json -- df /")]
 pub struct Args {
     #[command(flatten)]
     targets: Targets,

@@ -17,7 +17,7 @@ use crate::lifecycle::event::Listener;
 use crate::transfer::session::{Guests, Wanted};
 use crate::vm::name::VmName;
 
-/// Arguments of `fetch`.
+/// Fetch what was committed in VMs into this git repository, as `ai-vm-NAME/BRANCH`, and say what deserves a look
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     ai-vm fetch web               then: git log -p HEAD..ai-vm-web/HEAD; git merge ai-vm-web/HEAD\n  \

@@ -24,7 +24,7 @@ use crate::ui::terminal::Terminal;
 use crate::vm::forwarding::{LocalForward, PortRange, ReverseForward};
 use crate::vm::name::VmName;
 
-/// Arguments of `forward`.
+/// Forward ports and sockets to and from a VM for as long as this runs
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     ai-vm forward web 3000:8000               127.0.0.1:3000 here is port 8000 there\n  \

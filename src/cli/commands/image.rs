@@ -15,8 +15,12 @@ use crate::vm::guest::{Family, Guest, Nixos};
 use crate::vm::name::VmName;
 use crate::vm::spec::UserName;
 
-/// Arguments of `image`.
+/// List, build and remove the images that VMs are made from
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    ai-vm image ls\n  \
+    ai-vm image build                                     now rather than at the first start\n  \
+    ai-vm image prune                                     what no VM uses")]
 pub struct Args {
     #[command(subcommand)]
     verb: Verb,

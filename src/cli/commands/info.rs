@@ -21,8 +21,11 @@ use crate::vm::spec::{AcceleratorChoice, UserName};
 /// The largest key file that is read, in bytes.
 const MAX_KEY: u64 = 16 * 1024;
 
-/// Arguments of `info`.
+/// Show everything about VMs
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    ai-vm info web\n  \
+    ai-vm info --json web db")]
 pub struct Args {
     #[command(flatten)]
     targets: Targets,

@@ -22,8 +22,12 @@ const POLL: Duration = Duration::from_millis(100);
 /// How much is read at once, in bytes. A longer line is shown in parts.
 const CHUNK: usize = 64 * 1024;
 
-/// Arguments of `logs`.
+/// Show what a VM wrote to its console, or what QEMU said
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    ai-vm logs web\n  \
+    ai-vm logs -f web                                     and what comes\n  \
+    ai-vm logs --qemu web                                 what QEMU said")]
 pub struct Args {
     /// The VM
     #[arg(value_name = "NAME", value_parser = value::<VmName>)]

@@ -8,8 +8,13 @@ use crate::lifecycle::present::Present;
 use crate::ui::table;
 use crate::vm::port::Port;
 
-/// Arguments of `ls`.
+/// List VMs
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    ai-vm ls\n  \
+    ai-vm ls -l team=red\n  \
+    ai-vm ls -q                                           names, for scripts\n  \
+    ai-vm ls --json | jq -r '.[] | select(.state == \"running\") | .name'")]
 pub struct Args {
     #[command(flatten)]
     targets: Targets,

@@ -19,6 +19,7 @@ mod exec_many;
 pub mod fetch;
 mod fetched;
 pub mod forward;
+pub mod generate;
 mod git;
 mod hold;
 pub mod image;
@@ -46,6 +47,7 @@ pub mod sync;
 pub mod trust;
 pub mod up;
 pub mod wait;
+pub mod words;
 
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
@@ -54,10 +56,12 @@ use crate::ui::terminal::Terminal;
 
 /// Runs a verb and returns the exit code.
 pub fn run(command: Command, terminal: Terminal) -> Result<u8, Failure> {
-    if let Command::HoldConnections = command {
-        return hold::run();
-    }
-    let ctx = Context::open(terminal)?;
+    let ctx = match command {
+        Command::HoldConnections => return hold::run(),
+        Command::Generate(args) => return generate::run(&terminal, &args),
+        Command::Doctor(args) => return doctor::run(&Context::unchecked(terminal)?, &args),
+        _ => Context::open(terminal)?,
+    };
     match command {
         Command::Adopt(args) => adopt::run(&ctx, args),
         Command::Create(args) => create::run(&ctx, args),
@@ -91,8 +95,10 @@ pub fn run(command: Command, terminal: Terminal) -> Result<u8, Failure> {
         Command::SshKeys(args) => ssh_keys::run(&ctx, args),
         Command::Proxy(args) => proxy::run(&ctx, &args),
         Command::Image(args) => image::run(&ctx, args),
-        Command::Doctor(args) => doctor::run(&ctx, &args),
         Command::Config(args) => config::run(&ctx, &args),
+        Command::CompleteWords(args) => words::run(&ctx, &args),
         Command::HoldConnections => hold::run(),
+        Command::Generate(args) => generate::run(&ctx.terminal, &args),
+        Command::Doctor(args) => doctor::run(&ctx, &args),
     }
 }

@@ -15,8 +15,12 @@ use crate::ui::table;
 use crate::vm::name::VmName;
 use crate::vm::port::{Forward, ForwardRequest, Port, loopback};
 
-/// Arguments of `port`.
+/// List, add and remove forwarded ports
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    ai-vm port ls\n  \
+    ai-vm port add web 8080:80 auto:5432                  also while it runs\n  \
+    ai-vm port rm web 8080")]
 pub struct Args {
     #[command(subcommand)]
     verb: Verb,

@@ -16,11 +16,13 @@ use crate::vm::name::VmName;
 /// The exit code when there is no connection, or no longer one: OpenSSH's own.
 const NO_CONNECTION: u8 = 255;
 
-/// Arguments of `proxy`.
+/// Connect stdin and stdout to a VM's SSH server, for other SSH clients
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Exit codes: 0 when the connection was ended, 255 when there was none or it broke.\n\n\
-    For example: ssh -o ProxyCommand='ai-vm proxy web' web. `ai-vm ssh-config` writes all that OpenSSH needs."
+    `ai-vm ssh-config` writes all that OpenSSH needs.\n\n\
+    Examples:\n  \
+    ssh -o ProxyCommand='ai-vm proxy web' web"
 )]
 pub struct Args {
     /// The VM

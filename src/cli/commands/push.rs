@@ -14,7 +14,7 @@ use crate::lifecycle::event::Listener;
 use crate::transfer::session::{Guests, Wanted};
 use crate::vm::name::VmName;
 
-/// Arguments of `push`.
+/// Bring a branch of this git repository into VMs
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     ai-vm push web                        the branch that is checked out here, into ~/FOLDER of the VM\n  \

@@ -31,7 +31,7 @@ use crate::vm::name::VmName;
 /// How many parts of a log wait here for who reads them.
 const QUEUE: usize = 16;
 
-/// Arguments of `rebuild`.
+/// Let VMs apply their own configuration; goes on by itself when the connection is lost
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "A Debian VM installs and removes what /etc/ai-vm/packages says, and runs what is new in \

@@ -12,8 +12,11 @@ use crate::cli::targets::Targets;
 use crate::cli::values::duration;
 use crate::lifecycle::start::How;
 
-/// Arguments of `restart`.
+/// Stop VMs and start them again
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    ai-vm restart web\n  \
+    ai-vm restart --all --fail-fast --json")]
 pub struct Args {
     #[command(flatten)]
     targets: Targets,

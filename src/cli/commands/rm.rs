@@ -9,8 +9,12 @@ use crate::cli::targets::Targets;
 use crate::lifecycle::remove::remove;
 use crate::vm::name::VmName;
 
-/// Arguments of `rm`.
+/// Remove VMs with their disks
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    ai-vm rm web\n  \
+    ai-vm rm --force web                                  while it runs\n  \
+    ai-vm rm -l team=red --yes                            without being asked")]
 pub struct Args {
     #[command(flatten)]
     targets: Targets,

@@ -14,11 +14,15 @@ use crate::ui::{filter, table};
 use crate::vm::name::VmName;
 use crate::vm::share::{Share, ShareMode};
 
-/// Arguments of `share`.
+/// List, add and remove folders of this machine that VMs see
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "A VM sees a change from its next start on. What it may change, every program in it may change: \
-    share what it works on, and nothing that programs here read without asking you."
+    share what it works on, and nothing that programs here read without asking you.\n\n\
+    Examples:\n  \
+    ai-vm share ls\n  \
+    ai-vm share add web --ro /srv/models --rw ~/src/web\n  \
+    ai-vm share rm web /srv/models"
 )]
 pub struct Args {
     #[command(subcommand)]

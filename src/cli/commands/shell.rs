@@ -11,9 +11,13 @@ use crate::cli::values::value;
 use crate::ssh::program::Program;
 use crate::vm::name::VmName;
 
-/// Arguments of `shell`.
+/// Open a login shell in a VM
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "ai-vm shell [OPTIONS] NAME [-- COMMAND [ARG]...]")]
+#[command(after_help = "Examples:\n  \
+    ai-vm shell web\n  \
+    ai-vm shell web --cwd /srv\n  \
+    ai-vm shell web -- top                                a program that wants a terminal")]
 pub struct Args {
     /// The VM
     #[arg(value_name = "NAME", value_parser = value::<VmName>)]

@@ -9,10 +9,10 @@ use crate::host::files::{self, failed};
 use crate::host::{program, ssh_include};
 use crate::registry::openssh;
 
-/// Arguments of `ssh-config`.
+/// Let ssh, scp, sftp, rsync, git and editors reach VMs as NAME.ai-vm
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "For example:\n  ai-vm ssh-config --install            once; new VMs are there by themselves\n  \
+    after_help = "Examples:\n  ai-vm ssh-config --install            once; new VMs are there by themselves\n  \
     ssh web.ai-vm, scp file web.ai-vm:, rsync -a dir web.ai-vm:, git clone web.ai-vm:repo\n  \
     ai-vm ssh-config web > config && ssh -F config web.ai-vm"
 )]

@@ -23,8 +23,12 @@ use crate::vm::name::VmName;
 /// The largest key file that is read, in bytes.
 const MAX_KEY: u64 = 16 * 1024;
 
-/// Arguments of `ssh-keys`.
+/// Show the keys of VMs, or give them new ones
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    ai-vm ssh-keys show web\n  \
+    ai-vm ssh-keys rotate web\n  \
+    ai-vm ssh-keys rotate --all")]
 pub struct Args {
     #[command(subcommand)]
     verb: Verb,

@@ -16,8 +16,13 @@ use crate::lifecycle::ready::Patience;
 use crate::lifecycle::start::How;
 use crate::lifecycle::{reach, shares, start};
 
-/// Arguments of `start`.
+/// Start VMs and wait until they are ready
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    ai-vm start web\n  \
+    ai-vm start -l team=red -j 4                          four at a time\n  \
+    ai-vm start --no-wait --all                           without waiting until they are ready\n  \
+    ai-vm start web --new-disk                            empty; what was on the old disk is lost")]
 pub struct Args {
     #[command(flatten)]
     targets: Targets,

@@ -9,8 +9,12 @@ use crate::cli::failure::Failure;
 use crate::cli::targets::Targets;
 use crate::cli::values::duration;
 
-/// Arguments of `stop`.
+/// Power VMs off; their files stay
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    ai-vm stop web db\n  \
+    ai-vm stop --all\n  \
+    ai-vm stop --force web                                as if the power had gone")]
 pub struct Args {
     #[command(flatten)]
     targets: Targets,

@@ -18,7 +18,7 @@ use crate::transfer::session::Wanted;
 use crate::ui::{filter, progress};
 use crate::vm::name::VmName;
 
-/// Arguments of `sync`.
+/// Send this machine's Claude Code configuration to VMs: settings, skills, commands, agents; nothing secret
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "From ~/.claude here, or $CLAUDE_CONFIG_DIR, to ~/.claude there: CLAUDE.md, rules, skills, commands, \

@@ -11,12 +11,16 @@ use crate::project::error::ProjectError;
 use crate::project::file::{FILE, Project};
 use crate::project::trust::{self, Trust};
 
-/// Arguments of `trust`.
+/// Agree to what a repository's `.ai-vm.toml` asks of this machine
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Agreed to is one text of one file: when it changes, by whomever, `ai-vm up` asks again, or fails where nobody \
     can be asked. What was agreed to is kept in ai-vm's data directory, never in the repository.\n\n\
-    Exit codes: 0 it is trusted, or with --revoke no more; 1 it is not; 3 there is no such file."
+    Exit codes: 0 it is trusted, or with --revoke no more; 1 it is not; 3 there is no such file.\n\n\
+    Examples:\n  \
+    ai-vm trust                                           the file in or above this folder\n  \
+    ai-vm trust --show ~/src/app\n  \
+    ai-vm trust --revoke ~/src/app"
 )]
 pub struct Args {
     /// The file, or its folder [default: the nearest `.ai-vm.toml` in or above this folder]

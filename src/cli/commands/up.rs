@@ -16,13 +16,20 @@ use crate::cli::values::{duration, value};
 use crate::lifecycle::start::How;
 use crate::vm::name::VmName;
 
-/// Arguments of `up`.
+/// Create VMs that do not exist, start them, and wait until they are ready
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "A repository can have a file `.ai-vm.toml` at its top, which `ai-vm up` without a name follows, or with the \
     name that it says. What is typed comes first. It may say `name`, `ram`, `cpu`, `storage` and `user`; and, once you have \
     agreed to just that text with `ai-vm trust`: `guest`, `image`, `sha256`, `flake`, `claude`, `ports`, `share-rw`, \
-    `share-ro` and `labels`, or more than this machine can spare."
+    `share-ro` and `labels`, or more than this machine can spare.\n\n\
+    Examples:\n  \
+    ai-vm up web                                          make it, start it, wait for it\n  \
+    ai-vm up web --ram 16 --cpu 8 --storage 100 -p 8080:80\n  \
+    ai-vm up web db -l team=red                           two, with a label\n  \
+    ai-vm up web --share-ro ~/data --share-claude-auth\n  \
+    ai-vm up web --image cloud.qcow2                      from an image of your own\n  \
+    ai-vm up                                              what .ai-vm.toml here says"
 )]
 pub struct Args {
     /// Names: letters, digits, - and _; none where a `.ai-vm.toml` in or above this folder says what is meant

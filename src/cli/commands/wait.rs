@@ -12,7 +12,7 @@ use crate::lifecycle::ready::Patience;
 use crate::lifecycle::{conditions, stop};
 use crate::vm::condition::Condition;
 
-/// Arguments of `wait`.
+/// Wait until VMs are ready, stopped, or something holds in them: a port, a file, a command
 #[derive(Debug, clap::Args)]
 #[command(after_help = "What can be waited for:\n  \
     ready           it can be logged in to; so it is waited for before anything else\n  \

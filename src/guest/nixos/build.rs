@@ -14,22 +14,17 @@ use crate::diagnostic::{Diagnostic, Kind};
 use crate::guest::error::ImageError;
 use crate::guest::manifest::Manifest;
 use crate::guest::nixos::flake::Flake;
+use crate::guest::nixos::health::nix;
 use crate::guest::nixos::progress::{News, Progress};
 use crate::guest::nixos::{embedded, manifest};
 use crate::host::files::{self, failed};
 use crate::host::layout::Layout;
 use crate::host::process;
-use crate::host::program::{self, ProcessError};
+use crate::host::program::ProcessError;
 use crate::host::staging::Staging;
 
 /// How long a build may take: a kernel that has to be compiled takes hours on a small machine.
 pub const LIMIT: Duration = Duration::from_secs(12 * 3600);
-
-/// The oldest Nix that nixpkgs can be evaluated with (`lib/minver.nix` of nixpkgs).
-const OLDEST: (u32, u32) = (2, 18);
-
-/// How long Nix may take to say its version.
-const VERSION_LIMIT: Duration = Duration::from_secs(5);
 
 /// How long it may take to note that a result is still wanted.
 const ROOT_LIMIT: Duration = Duration::from_secs(120);
@@ -171,43 +166,10 @@ fn image_id(result: &Path) -> String {
     format!("nixos-{hash}")
 }
 
-/// Returns Nix with what it is asked for here, which is not everywhere switched on.
-fn nix() -> Result<Command, ImageError> {
-    let mut nix = Command::new(path().map_err(|_| ImageError::NoNix)?);
-    nix.args(["--extra-experimental-features", "nix-command flakes"]);
-    Ok(nix)
-}
-
-/// Tells whether there is a Nix that can evaluate what NixOS is made of, by its version.
-pub fn is_usable() -> bool {
-    let said = path().and_then(|nix| process::output(Command::new(nix).arg("--version"), VERSION_LIMIT));
-    said.is_ok_and(|said| version(&String::from_utf8_lossy(&said)) >= Some(OLDEST))
-}
-
-/// Reads `nix (Nix) 2.34.8`.
-fn version(said: &str) -> Option<(u32, u32)> {
-    let mut parts = said.trim().rsplit(' ').next()?.split('.');
-    let number = |part: &str| part.chars().take_while(char::is_ascii_digit).collect::<String>().parse().ok();
-    Some((number(parts.next()?)?, number(parts.next()?)?))
-}
-
-fn path() -> Result<PathBuf, ProcessError> {
-    program::find("nix", "nix-bin")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::guest::nixos::flake::Origin;
-
-    #[test]
-    fn versions() {
-        assert_eq!(version("nix (Nix) 2.34.8\n"), Some((2, 34)));
-        assert_eq!(version("nix (Lix, like Nix) 2.93.0-pre20250101"), Some((2, 93)));
-        assert_eq!(version("nix (Nix) 3.0pre"), Some((3, 0)));
-        assert_eq!(version(""), None);
-        assert!(version("nix (Nix) 2.8.0") < Some(OLDEST));
-    }
 
     #[test]
     fn a_kind_is_a_flake_and_what_is_wanted() {

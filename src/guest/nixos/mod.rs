@@ -4,7 +4,9 @@ mod build;
 pub mod disk;
 mod embedded;
 pub mod flake;
+mod health;
 pub mod manifest;
 mod progress;
 
-pub use build::{LIMIT, NixError, Wanted, build, is_usable};
+pub use build::{LIMIT, NixError, Wanted, build};
+pub use health::{Health as NixHealth, health, is_usable};

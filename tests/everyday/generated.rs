@@ -1,0 +1,64 @@
+//! What is made from the program's own help: the reference in the repository, and the manual pages of packages.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use crate::home::{Home, finish};
+
+fn generate(what: &str) -> (Home, PathBuf) {
+    let home = Home::new();
+    let dir = home.dir().join(what);
+    fs::create_dir(&dir).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ai-vm"));
+    // As a package is built: without a home, and in whatever terminal.
+    command.args(["generate", what]).arg(&dir).env_remove("HOME").env("COLUMNS", "40");
+    let ran = finish(command, Duration::from_secs(60));
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    (home, dir)
+}
+
+#[test]
+fn the_reference_is_what_help_says() {
+    let (_home, dir) = generate("reference");
+    let made = fs::read_to_string(dir.join("reference.md")).unwrap();
+    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference.md");
+    let kept = fs::read_to_string(kept).unwrap_or_default();
+    if made != kept {
+        let differs = made.lines().zip(kept.lines()).find(|(made, kept)| made != kept);
+        panic!(
+            "docs/reference.md is stale: make it anew by `cargo run -- generate reference docs` ({differs:?})"
+        );
+    }
+}
+
+#[test]
+fn every_verb_has_a_manual_page_that_can_be_read() {
+    let (home, dir) = generate("man");
+    let help = home.ok(&["--help"]).out;
+    let verbs = help.split("Commands:\n").nth(1).unwrap().lines().take_while(|line| !line.is_empty());
+    let verbs: Vec<&str> =
+        verbs.filter(|line| line.starts_with("  ")).filter_map(|line| line.split("  ").nth(1)).collect();
+    assert!(verbs.len() > 20 && verbs.contains(&"up"), "{verbs:?}");
+    for verb in verbs.into_iter().filter(|verb| !verb.trim().is_empty()) {
+        let page = fs::read_to_string(dir.join(format!("ai-vm-{verb}.1")))
+            .unwrap_or_else(|error| panic!("{verb}: {error}"));
+        assert!([".SH NAME", ".SH SYNOPSIS", "Examples:"].iter().all(|part| page.contains(part)), "{page}");
+    }
+    assert!(dir.join("ai-vm.1").exists() && dir.join("ai-vm-creds-set.1").exists());
+    let hidden = fs::read_dir(&dir)
+        .unwrap()
+        .flatten()
+        .filter(|page| page.file_name().to_string_lossy().contains("complete"));
+    assert_eq!(hidden.count(), 0);
+    // Where there is a formatter, it has nothing to say about any of them.
+    if Path::new("/usr/bin/groff").exists() {
+        let mut groff = Command::new("groff");
+        groff
+            .args(["-man", "-Tutf8", "-ww", "-z"])
+            .args(fs::read_dir(&dir).unwrap().flatten().map(|page| page.path()));
+        let ran = finish(groff, Duration::from_secs(60));
+        assert!(ran.code == 0 && ran.err.is_empty(), "{}", ran.err);
+    }
+}
