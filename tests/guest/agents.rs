@@ -12,7 +12,7 @@ use crate::pty::Pty;
 
 /// What the only agent does.
 fn agent(home: &Home) -> Value {
-    let agents: Vec<Value> = serde_json::from_str(&home.ok(&["agents", VM, "--json"]).out).unwrap();
+    let agents: Vec<Value> = serde_json::from_str(&home.ok(&["agents", VM, "--timeout", "50", "--json"]).out).unwrap();
     assert_eq!(agents.len(), 1, "{agents:?}");
     agents[0].clone()
 }
@@ -27,7 +27,7 @@ pub fn sessions_go_on(home: &Home) {
     let begun = home.ok(&["claude", VM, "--detach", "-C", "work"]);
     let id = begun.out.trim().rsplit(' ').next().unwrap().to_owned();
     // Its hooks say so.
-    home.ok(&["agents", "wait", VM, &id, "--timeout", "60"]);
+    home.ok(&["agents", "wait", VM, &id, "--timeout", "55"]);
     let seen = agent(home);
     assert_eq!(
         (&seen["id"], &seen["kind"], &seen["cwd"]),

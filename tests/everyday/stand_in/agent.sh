@@ -2,7 +2,7 @@
 # Stands in for start-claude: says what it was told, and what it does as Claude Code's hooks would.
 note() { printf '%s\n' "$1" >"$AI_VM_AGENT/state.$$" && mv "$AI_VM_AGENT/state.$$" "$AI_VM_AGENT/state"; }
 echo "started [$*] in $PWD, $(umask)"
-note done
+note 'done'
 while IFS= read -r line; do
   case $line in
     work) note working ;;
@@ -11,7 +11,7 @@ while IFS= read -r line; do
     quit) exit 7 ;;
     *)
       echo "got <$line>"
-      note done
+      note 'done'
       ;;
   esac
 done
