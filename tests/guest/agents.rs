@@ -12,7 +12,8 @@ use crate::pty::Pty;
 
 /// What the only agent does.
 fn agent(home: &Home) -> Value {
-    let agents: Vec<Value> = serde_json::from_str(&home.ok(&["agents", VM, "--timeout", "50", "--json"]).out).unwrap();
+    let agents: Vec<Value> =
+        serde_json::from_str(&home.ok(&["agents", VM, "--timeout", "50", "--json"]).out).unwrap();
     assert_eq!(agents.len(), 1, "{agents:?}");
     agents[0].clone()
 }
