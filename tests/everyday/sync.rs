@@ -245,6 +245,16 @@ fn it_goes_by_itself_at_a_start_and_before_claude_does() {
     assert_eq!(stage.run(&exec).out, "own\n[-p hi]\n");
     fs::write(stage.guest.home.dir().join("config.toml"), "").unwrap();
     assert_eq!(stage.run(&exec).out, "three\n[-p hi]\n");
+    // The same where a prompt is for Claude Code.
+    let bin = start_claude.parent().unwrap().display();
+    fs::write(stage.guest.home.dir().join(".profile"), format!("PATH='{bin}':$PATH; export PATH\n")).unwrap();
+    stage.write(".claude/CLAUDE.md", "four\n");
+    let ran = stage.run(&["run", "vm", "--", "hi"]);
+    let said = "four\n[-p --output-format stream-json --verbose]\n";
+    assert_eq!((ran.code, ran.out.as_str()), (7, said), "{}", ran.err);
+    stage.write(".claude/CLAUDE.md", "five\n");
+    let ran = stage.run(&["run", "vm", "--agent-cmd", "cat ~/.claude/CLAUDE.md", "--", "hi"]);
+    assert_eq!((ran.code, ran.out.as_str()), (0, "four\n"), "{}", ran.err);
 }
 
 #[test]

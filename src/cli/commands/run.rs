@@ -21,7 +21,7 @@ use crate::cli::context::Context;
 use crate::cli::failure::{Failure, RuntimeError, UsageError};
 use crate::cli::fleet_output::prefixes;
 use crate::cli::prompt;
-use crate::cli::targets::Targets;
+use crate::cli::targets::{Group, Targets};
 use crate::cli::values::duration;
 use crate::diagnostic::Diagnostic;
 use crate::fleet::each;
@@ -33,6 +33,7 @@ use crate::lifecycle::event::Listener;
 use crate::lifecycle::reach::Route;
 use crate::ssh::signals;
 use crate::ui::filter;
+use crate::ui::terminal::Terminal;
 
 /// The longest prompt, in bytes: Claude Code reads no more from stdin.
 const MAX_PROMPT: usize = 10 << 20;
@@ -101,7 +102,9 @@ pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
         limit: args.run_timeout,
     });
     if task.line.is_none() {
-        config_sync::before(ctx, &args.targets, &args.reach, &[OsString::from("start-claude")]);
+        let known = names.iter().filter(|name| ctx.registry().entry((*name).clone()).is_some());
+        let known = Targets { names: known.cloned().collect(), group: Group::default() };
+        config_sync::before(ctx, &known, &args.reach, &[OsString::from("start-claude")]);
     }
     // The first of each VM before the second of any.
     let numbered = (1..=args.count).flat_map(|number| names.iter().map(move |name| (name.clone(), number)));
@@ -111,7 +114,8 @@ pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
     // Each run needs a few descriptors; the usual limit is for programs that still use select(2).
     crate::host::process::raise_descriptor_limit();
     let alone = is_alone(&keys);
-    let prefixes = prefixes(&keys, &ctx.terminal);
+    let colour = ctx.terminal.colour && ctx.terminal.stderr;
+    let prefixes = prefixes(&keys, &Terminal { colour, ..ctx.terminal });
     let prefixes: BTreeMap<_, _> = keys.iter().cloned().zip(prefixes).collect();
     let work = |key: Key| {
         let listener: Listener = if args.json { Arc::new(|_| {}) } else { ctx.listener(&key.to_string()) };

@@ -94,7 +94,9 @@ impl Row {
             Err(RunError::Failed { .. }) => Stage::Over("failed"),
             Err(RunError::Stopped { .. }) => Stage::Over("stopped"),
             Err(RunError::NoEnd { .. }) => Stage::Over("gone"),
-            Err(RunError::Lost { .. } | RunError::Unread { .. } | RunError::NotKept(_)) => Stage::UnderWay,
+            Err(RunError::Lost { .. } | RunError::Unread { .. }) => Stage::UnderWay,
+            // It goes on, if it had begun.
+            Err(RunError::NotKept(_)) => self.stage,
             Err(_) => Stage::Over("not begun"),
         };
     }
