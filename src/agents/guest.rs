@@ -104,8 +104,9 @@ impl Guest<'_> {
         let Some(id) = AgentId::of_random(&random) else { return Err(self.not_understood("it has no ID")) };
         let (columns, rows) = (what.size.0.to_string(), what.size.1.to_string());
         let command = what.command.as_deref().unwrap_or_default();
-        let args = ["begin", id.as_str(), &what.cwd, &columns, &rows, command];
         let input = what.prompt.clone().unwrap_or_default();
+        let bytes = input.len().to_string();
+        let args = ["begin", id.as_str(), &bytes, &what.cwd, &columns, &rows, command];
         self.ask(&args, input.into(), 0, self.route.limit).await?;
         Ok(id)
     }
@@ -128,7 +129,8 @@ impl Guest<'_> {
 
     /// Types a text into a session, and Enter.
     pub async fn send(&self, id: &AgentId, text: String) -> Result<(), AgentError> {
-        self.ask(&["send", id.as_str()], text.into(), 0, self.route.limit).await.map(drop)
+        let bytes = text.len().to_string();
+        self.ask(&["send", id.as_str(), &bytes], text.into(), 0, self.route.limit).await.map(drop)
     }
 
     /// Ends an agent and returns the signal that did it.

@@ -1,12 +1,13 @@
 # Agents in this guest: begins, lists, shows and ends them. Follows process.sh and directory.sh, and has its own text as `script`,
 # because it is also what runs in a session. The first argument says what is to be done, the second is the agent's ID:
 #   list                         says what is known of each agent, each field ended by NUL
-#   begin ID CWD COLUMNS ROWS COMMAND  begins a session; the prompt is stdin. Without a command it is Claude Code
+#   begin ID BYTES CWD COLUMNS ROWS COMMAND  begins a session; the prompt is stdin, of so many bytes. Without a command it is
+#                                Claude Code
 #   live ID                      the session itself
 #   attach ID FAREWELL           connects the terminal to it; says farewell when it goes on
 #   screen ID                    prints what its terminal shows and has shown
 #   log ID                       prints what a run has written, as far as it is not too long ago
-#   send ID                      pastes stdin into it, and presses Enter
+#   send ID BYTES                pastes stdin into it, of so many bytes, and presses Enter
 #   stop ID                      ends it, and prints by which signal
 #   wait ID WHAT SECONDS         waits until it is `done`, `waiting` or `ended`, and says then what `list` does
 # shellcheck shell=sh
@@ -118,16 +119,19 @@ abandon() {
   exit "$1"
 }
 
-# begin CWD COLUMNS ROWS COMMAND
+# take FILE BYTES: writes stdin down, of which no byte may be missing: a connection that broke off has an end as well.
+take() { cat >"$1" && [ "$(wc -c <"$1")" -eq "$2" ]; }
+
+# begin BYTES CWD COLUMNS ROWS COMMAND
 begin() {
   command -v tmux >/dev/null 2>&1 || exit 80
-  [ -n "$4" ] || command -v start-claude >/dev/null 2>&1 || exit 81
-  cd -- "${HOME:-/}" && cd -- "$1" 2>/dev/null || exit 82
+  [ -n "$5" ] || command -v start-claude >/dev/null 2>&1 || exit 81
+  cd -- "${HOME:-/}" && cd -- "$2" 2>/dev/null || exit 82
   begin_dir "$id" || exit 83
   # shellcheck disable=SC2015 # both are errors
-  cat >"$dir/input" && printf '%s' "$4" >"$dir/line" && keep_script "$dir" || abandon 83
+  take "$dir/input" "$1" && printf '%s' "$5" >"$dir/line" && keep_script "$dir" || abandon 83
   if [ -s "$dir/input" ]; then note_prompt "$dir"; else rm -f -- "$dir/input"; fi
-  name=${4:-claude}
+  name=${5:-claude}
   # shellcheck disable=SC2015
   put "$dir" kind session && put "$dir" cwd "$PWD" && put "$dir" command "$(printf %.200s "$name" | tr '\n\r\t' '   ')" ||
     abandon 83
@@ -136,7 +140,7 @@ begin() {
     set-option -g history-limit 50000 ';' set-option -g status off ';' set-option -g mouse on ';' \
     set-option -g prefix None ';' set-option -s escape-time 10 ';' set-option -g focus-events on ';' \
     bind-key -n 'C-]' detach-client ';' set-environment -g COLORTERM truecolor ';' \
-    new-session -d -s "$id" -x "$2" -y "$3" -c "$PWD" sh "$dir/script" live "$id"
+    new-session -d -s "$id" -x "$3" -y "$4" -c "$PWD" sh "$dir/script" live "$id"
   if ! goes_on || ! XDG_RUNTIME_DIR=$runtime systemd-run --user --scope --quiet --collect -- "$@" </dev/null >/dev/null 2>&1; then
     "$@" </dev/null >&2 || abandon 84
   fi
@@ -205,11 +209,12 @@ log() {
   tail -c 16777216 -- "$dir/log" 2>/dev/null || exit 89
 }
 
+# send BYTES
 send() {
   require_session
   is_alive "$dir" || exit 86
   # shellcheck disable=SC2015
-  in_tmux load-buffer -b "$id" - && in_tmux paste-buffer -p -r -d -b "$id" -t "=$id:" || exit 84
+  take "$dir/sent" "$1" && in_tmux load-buffer -b "$id" "$dir/sent" && rm -f -- "$dir/sent" && in_tmux paste-buffer -p -r -d -b "$id" -t "=$id:" || exit 84
   # A program that takes what comes together for one paste is not to take this for a part of it.
   sleep 0.4
   before=$(stat -c %i -- "$dir/state" 2>/dev/null)
@@ -287,7 +292,7 @@ case $what in
   attach) attach "$@" ;;
   screen) screen ;;
   log) log ;;
-  send) send ;;
+  send) send "$@" ;;
   stop) stop ;;
   wait) wait_for "$@" ;;
 esac
