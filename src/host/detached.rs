@@ -12,8 +12,21 @@ use rustix::io::FdFlags;
 use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, Signal};
 
 /// The variables that a detached process gets from this one. Everything else, secrets among it, stays here.
-const ENVIRONMENT: [&str; 7] =
-    ["PATH", "HOME", "USER", "LANG", "TMPDIR", "XDG_RUNTIME_DIR", "LD_LIBRARY_PATH"];
+const ENVIRONMENT: [&str; 12] = [
+    "PATH",
+    "HOME",
+    "USER",
+    "LANG",
+    "TMPDIR",
+    "XDG_RUNTIME_DIR",
+    "LD_LIBRARY_PATH",
+    // Where windows and sound are, for a VM that has them.
+    "DISPLAY",
+    "WAYLAND_DISPLAY",
+    "XAUTHORITY",
+    "PULSE_SERVER",
+    "PULSE_COOKIE",
+];
 
 /// Starts a process in a session of its own. Its stdin is `lock`, by which it is found again and which it holds
 /// for its life; what it says is appended to the file `log`; it works in `dir`; it never dumps core, because

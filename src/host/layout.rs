@@ -144,6 +144,8 @@ impl VmDir {
     pub const QMP_SOCKET: &str = "qmp.sock";
     /// Facts about the present or last launch.
     pub const RUN: &str = "run.toml";
+    /// What a viewer has to know to see the guest's screen.
+    pub const SCREEN_PASSWORD: &str = "screen-password";
     /// Keys and identifiers of the guest.
     pub const IDENTITY: &str = "identity";
     /// Held while keys are changed, and while a launch reads them.

@@ -11,6 +11,7 @@ use crate::registry::ports::{Machine, PortRequest};
 use crate::registry::record::{Record, SCHEMA};
 use crate::registry::store::Registry;
 use crate::ssh::keys;
+use crate::vm::desktop::{Desktop, Resolution};
 use crate::vm::guest::Guest;
 use crate::vm::label::Labels;
 use crate::vm::login_mode::LoginMode;
@@ -39,6 +40,12 @@ pub struct NewVm {
     pub claude: LoginMode,
     /// The folders of this machine that it sees.
     pub shares: Vec<Share>,
+    /// Whether every start begins with a clean disk.
+    pub overlay: bool,
+    /// Whether it has sound.
+    pub audio: bool,
+    /// How many pixels its screen has, if it has one.
+    pub desktop: Option<Resolution>,
 }
 
 /// Registers a VM under its name, with ports and an identity of its own. If it fails, nothing of it exists.
@@ -61,6 +68,10 @@ pub fn create(registry: &Registry, new: NewVm) -> Result<Record, LifecycleError>
         claude: new.claude,
         labels: new.labels,
         forwards: Vec::new(),
+        overlay: new.overlay,
+        audio: new.audio,
+        desktop: new.desktop.map(Desktop::new),
+        dir: None,
         shares: new.shares,
         unknown: toml::Table::new(),
     };

@@ -13,6 +13,7 @@ use crate::qemu::accel::VerdictError;
 use crate::qemu::disk::DiskError;
 use crate::qemu::launch::LaunchError;
 use crate::qemu::qmp::QmpError;
+use crate::qemu::sound::SoundError;
 use crate::registry::error::RegistryError;
 use crate::registry::ports::ReserveError;
 use crate::ssh::error::ConnectError;
@@ -187,6 +188,9 @@ pub enum LifecycleError {
     Accelerator(#[from] VerdictError),
     /// See there.
     #[error(transparent)]
+    Sound(#[from] SoundError),
+    /// See there.
+    #[error(transparent)]
     Launch(#[from] LaunchError),
     /// See there.
     #[error(transparent)]
@@ -240,6 +244,7 @@ impl LifecycleError {
             Self::Image(error) => error,
             Self::Disk(error) => error,
             Self::Accelerator(error) => error,
+            Self::Sound(error) => error,
             Self::Launch(error) => error,
             Self::Qmp(error) => error,
             Self::Connect(error) => error,

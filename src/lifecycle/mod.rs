@@ -21,6 +21,7 @@ pub mod remove;
 pub mod rotate;
 pub mod rotate_error;
 pub mod run;
+pub mod seat;
 pub mod share_error;
 pub mod shares;
 pub mod start;
@@ -29,7 +30,7 @@ pub mod stop;
 use std::path::PathBuf;
 
 use crate::guest::nixos::flake;
-use crate::host::env::ClaudeFiles;
+use crate::host::env::{ClaudeFiles, Seat};
 use crate::registry::store::Registry;
 
 /// What every operation on VMs needs.
@@ -47,6 +48,8 @@ pub struct Engine {
     pub keys: Vec<PathBuf>,
     /// The user's home, which is not shared as a whole unless the user insists.
     pub home: Option<PathBuf>,
+    /// What the user's session has to see and to hear by.
+    pub seat: Seat,
     /// Where the user's Claude Code keeps what it has.
     pub claude: Option<ClaudeFiles>,
     /// The configuration file, which is not shared either.

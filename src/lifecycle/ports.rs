@@ -62,7 +62,7 @@ pub async fn add(
             return Err(LifecycleError::Adopted { name: name.clone() });
         }
         let mut reserved = others.clone();
-        reserved.extend(record.forwards.iter().map(|forward| (forward.host, name.clone())));
+        reserved.extend(record.ports().map(|port| (port, name.clone())));
         new = extend(&record.forwards, wanted, bind, &reserved, &Machine)?;
         record.forwards.extend(new.iter().cloned());
         Ok::<_, LifecycleError>(())

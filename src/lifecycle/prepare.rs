@@ -30,28 +30,24 @@ const MAX_KEY: u64 = 16 * 1024;
 const KEYS: Duration = Duration::from_secs(300);
 
 /// Sees to it that the VM has a disk over its image, and writes down over which, and what it boots. Returns the record.
+/// With `clean` the disk is made anew.
 ///
 /// A disk of a VM that has been started before is never made anew by itself: what was on it would be gone without a
 /// word.
-pub fn disk(
-    engine: &Engine,
-    record: Record,
-    images: &Images,
-    new_disk: bool,
-) -> Result<Record, LifecycleError> {
+pub fn disk(engine: &Engine, record: Record, images: &Images, clean: bool) -> Result<Record, LifecycleError> {
     let Some(hardware) = record.hardware else {
         return Err(LifecycleError::Adopted { name: record.name });
     };
     let dir = engine.registry.dir(&record.name);
     let path = dir.file(VmDir::DISK);
-    if record.base.is_some() && !new_disk {
+    if record.base.is_some() && !clean {
         if path.exists() {
             return Ok(record);
         }
         return Err(LifecycleError::DiskMissing { name: record.name, path: path.display().to_string() });
     }
-    // Until the record names the image nothing has run from the disk: one that is there was left by a start that
-    // was killed.
+    // What is on it is not wanted; or nothing has run from it, until the record names the image: then it was left by
+    // a start that was killed.
     files::remove_if_there(&path)?;
     let base = base(&images.disk.image)?;
     disk::create_overlay(&path, Path::new(&base), images.disk.image.manifest.format, hardware.disk)?;
@@ -90,14 +86,14 @@ pub fn recorded(
     engine: &Engine,
     record: &Record,
     images: &Images,
-    (new_disk, base): (bool, bool),
+    (clean, base): (bool, bool),
     listener: &Listener,
 ) -> Result<Option<Choice>, LifecycleError> {
     if !records(images.system()) {
         return Ok(None);
     }
     let (layout, dir) = (engine.registry.layout(), engine.registry.dir(&record.name));
-    if new_disk {
+    if clean {
         // It was on the disk that is gone.
         recorded::forget(layout, &dir)?;
     }
@@ -131,7 +127,7 @@ pub fn ports(
         return Ok(record);
     }
     engine.registry.update(&record.name.clone(), |record, others| {
-        let mut ours: Vec<Port> = record.forwards.iter().map(|forward| forward.host).collect();
+        let mut ours: Vec<Port> = record.ports().collect();
         ours.extend(refused);
         for forward in &mut record.forwards {
             if usable(forward.bind, forward.host) {

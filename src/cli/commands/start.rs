@@ -13,6 +13,7 @@ use crate::cli::values::duration;
 use crate::diagnostic::Diagnostic;
 use crate::lifecycle::event::Event;
 use crate::lifecycle::ready::Patience;
+use crate::lifecycle::run::Run;
 use crate::lifecycle::start::How;
 use crate::lifecycle::{reach, shares, start};
 
@@ -64,9 +65,16 @@ const fn logins(vm: &Job) -> Logins<'_> {
     Logins { engine: &vm.engine, name: &vm.name, route: IN_PASSING, listener: &vm.listener }
 }
 
-/// Refuses a new disk where the newest login might go with the old one.
+/// Refuses a new disk where the newest login might go with the old one. A VM that keeps nothing is only warned of.
 fn may_begin(vm: &Job, how: How) -> Result<(), LoginError> {
-    if how.new_disk { logins(vm).may_go() } else { Ok(()) }
+    if how.new_disk {
+        return logins(vm).may_go();
+    }
+    let overlay = vm.engine.registry.get(&vm.name).is_ok_and(|record| record.overlay);
+    if let Some(error) = Some(vm).filter(|_| overlay).and_then(|vm| logins(vm).may_go().err()) {
+        (vm.listener)(Event::Warning(error.to_string()));
+    }
+    Ok(())
 }
 
 /// Starts one VM, waits until it is ready, and says how to reach it.
@@ -94,5 +102,7 @@ pub async fn until_ready(
     }
     let port = vm.engine.registry.get(&vm.name).unwrap_or(record).ssh().map(|forward| forward.host);
     let port = port.map(|port| port.to_string()).unwrap_or_default();
-    Ok(format!("ready in {:.1} s, SSH on port {port}", begun.elapsed().as_secs_f64()))
+    let screen = Run::read(&vm.engine.registry.dir(&vm.name)).and_then(|run| run.screen);
+    let screen = screen.map(|address| format!(", screen at {address}")).unwrap_or_default();
+    Ok(format!("ready in {:.1} s, SSH on port {port}{screen}", begun.elapsed().as_secs_f64()))
 }

@@ -7,4 +7,4 @@ pub mod flake;
 pub mod manifest;
 mod progress;
 
-pub use build::{LIMIT, NixError, Wanted, build, is_usable};
+pub use build::{Features, LIMIT, NixError, Wanted, build, is_usable};
