@@ -136,6 +136,10 @@ impl VmDir {
     pub const CONSOLE_LOG: &str = "console.log";
     /// The same of the launch before.
     pub const EARLIER_CONSOLE_LOG: &str = "console.1.log";
+    /// The same, to be typed at: a socket of QEMU's. Whoever can connect to it is before the guest's console.
+    pub const CONSOLE_SOCKET: &str = "console.sock";
+    /// Held by whoever types there.
+    pub const CONSOLE_LOCK: &str = "console.lock";
     /// What QEMU itself said.
     pub const QEMU_LOG: &str = "qemu.log";
     /// The same of the launch before.

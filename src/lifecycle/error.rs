@@ -62,6 +62,14 @@ pub enum LifecycleError {
         /// Its last words, or the console's.
         said: String,
     },
+    /// QEMU ended, and not because the guest had powered off or because it was told to.
+    #[error("QEMU of `{name}` ended: {said}")]
+    Crashed {
+        /// The VM.
+        name: VmName,
+        /// How, and its last words.
+        said: String,
+    },
     /// QEMU does not let the guest run.
     #[error("`{name}` does not run: {why}")]
     Halted {
@@ -288,7 +296,7 @@ impl Diagnostic for LifecycleError {
                 "put the file back".to_owned(),
                 format!("or begin with an empty disk: `ai-vm start {name} --new-disk`"),
             ],
-            Self::Died { name, .. } => {
+            Self::Died { name, .. } | Self::Crashed { name, .. } => {
                 vec![format!(
                     "`ai-vm logs {name}` shows the console, `ai-vm logs --qemu {name}` what QEMU said"
                 )]

@@ -3,6 +3,7 @@
 pub mod adopt;
 mod attempt;
 pub mod conditions;
+pub mod console;
 pub mod create;
 pub mod dial;
 pub mod error;

@@ -146,7 +146,9 @@ impl Machine<'_> {
     fn add_channels(&self, add: &mut impl FnMut(&str, String)) {
         add("-chardev", format!("socket,id=qmp,path={},server=on,wait=off", VmDir::QMP_SOCKET));
         add("-mon", "chardev=qmp,mode=control".into());
-        add("-chardev", format!("file,id=console,path={}", VmDir::CONSOLE_LOG));
+        let (socket, log) = (VmDir::CONSOLE_SOCKET, VmDir::CONSOLE_LOG);
+        // What nobody is there to read is written down and dropped; without a reader nothing waits.
+        add("-chardev", format!("socket,id=console,path={socket},server=on,wait=off,logfile={log}"));
         add("-serial", "chardev:console".into());
     }
 

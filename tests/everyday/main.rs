@@ -38,6 +38,7 @@ mod evil_bytes;
 mod exact_argv;
 mod exec;
 mod fleet;
+mod foreground;
 mod forward;
 mod git;
 mod git_hostile;

@@ -14,6 +14,7 @@ pub mod exec;
 mod exec_many;
 pub mod fetch;
 mod fetched;
+mod foreground;
 pub mod forward;
 mod git;
 mod hold;

@@ -4,10 +4,11 @@ use std::time::{Duration, Instant};
 
 use crate::claude::login::deliver::{IN_PASSING, Logins};
 use crate::claude::login::error::LoginError;
+use crate::cli::commands::foreground;
 use crate::cli::config_sync::ConfigSync;
 use crate::cli::context::Context;
 use crate::cli::each::{EachArgs, Job, each};
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Failure, UsageError};
 use crate::cli::targets::Targets;
 use crate::cli::values::duration;
 use crate::diagnostic::Diagnostic;
@@ -28,6 +29,9 @@ pub struct Args {
     /// Return as soon as QEMU runs
     #[arg(long)]
     no_wait: bool,
+    /// Show the console of one VM, and pass keys to it, until it ends; Ctrl-C stops it
+    #[arg(long, conflicts_with_all = ["no_wait", "json"])]
+    console: bool,
     /// Begin with an empty disk; what is on the old one is lost
     #[arg(long)]
     new_disk: bool,
@@ -50,6 +54,16 @@ pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
     let names = args.targets.named_own(ctx, "start")?;
     let timeout = args.timeout;
     let how = How { new_disk: args.new_disk, base: args.system.base };
+    if args.console {
+        return match names.as_slice() {
+            [name] => foreground::run(ctx, name, how),
+            _ => Err(UsageError {
+                message: "`--console` shows one VM".to_owned(),
+                hint: "name one: `ai-vm start --console NAME`".to_owned(),
+            }
+            .into()),
+        };
+    }
     if args.no_wait {
         return each(ctx, "start", args.many, names, |vm| async move {
             may_begin(&vm, how)?;
@@ -66,7 +80,7 @@ const fn logins(vm: &Job) -> Logins<'_> {
 }
 
 /// Refuses a new disk where the newest login might go with the old one. A VM that keeps nothing is only warned of.
-fn may_begin(vm: &Job, how: How) -> Result<(), LoginError> {
+pub fn may_begin(vm: &Job, how: How) -> Result<(), LoginError> {
     if how.new_disk {
         return logins(vm).may_go();
     }
