@@ -132,6 +132,8 @@ impl VmDir {
     pub const RUN_LOCK: &str = "run.lock";
     /// The VM's own disk, copy-on-write over its image.
     pub const DISK: &str = "disk.qcow2";
+    /// A link to a disk in a folder of the user's, before it is [`VmDir::DISK`].
+    pub const DISK_LINK: &str = "disk.link";
     /// What the guest wrote to its serial console.
     pub const CONSOLE_LOG: &str = "console.log";
     /// The same of the launch before.

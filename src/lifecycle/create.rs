@@ -1,11 +1,13 @@
 //! Registers a VM. Makes no image and boots nothing.
 
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 use crate::host::files;
 use crate::host::layout::{Identity, VmDir};
 use crate::host::random;
 use crate::lifecycle::error::LifecycleError;
+use crate::lifecycle::folder;
 use crate::qemu::args::MACHINE;
 use crate::registry::ports::{Machine, PortRequest};
 use crate::registry::record::{Record, SCHEMA};
@@ -46,10 +48,14 @@ pub struct NewVm {
     pub audio: bool,
     /// How many pixels its screen has, if it has one.
     pub desktop: Option<Resolution>,
+    /// The user's folder in which its disk is to lie.
+    pub dir: Option<PathBuf>,
 }
 
 /// Registers a VM under its name, with ports and an identity of its own. If it fails, nothing of it exists.
 pub fn create(registry: &Registry, new: NewVm) -> Result<Record, LifecycleError> {
+    let choose = |dir: &PathBuf| folder::choose(registry, dir, &new.name, &new.shares);
+    let dir = new.dir.as_ref().map(choose).transpose()?;
     let login = keys::generate(&format!("ai-vm-{}", new.name))?;
     let host = keys::generate(&new.name.hostname())?;
     let machine_id = random::hex128()?;
@@ -71,7 +77,7 @@ pub fn create(registry: &Registry, new: NewVm) -> Result<Record, LifecycleError>
         overlay: new.overlay,
         audio: new.audio,
         desktop: new.desktop.map(Desktop::new),
-        dir: None,
+        dir,
         shares: new.shares,
         unknown: toml::Table::new(),
     };

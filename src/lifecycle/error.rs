@@ -7,6 +7,7 @@ use crate::guest::error::ImageError;
 use crate::host::files::FileError;
 use crate::host::lock::LockError;
 use crate::host::program::ProcessError;
+use crate::lifecycle::folder::FolderError;
 use crate::lifecycle::rotate_error::RotateError;
 use crate::lifecycle::share_error::ShareError;
 use crate::qemu::accel::VerdictError;
@@ -196,6 +197,9 @@ pub enum LifecycleError {
     Accelerator(#[from] VerdictError),
     /// See there.
     #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// See there.
+    #[error(transparent)]
     Sound(#[from] SoundError),
     /// See there.
     #[error(transparent)]
@@ -252,6 +256,7 @@ impl LifecycleError {
             Self::Image(error) => error,
             Self::Disk(error) => error,
             Self::Accelerator(error) => error,
+            Self::Folder(error) => error,
             Self::Sound(error) => error,
             Self::Launch(error) => error,
             Self::Qmp(error) => error,

@@ -8,6 +8,7 @@ pub mod create;
 pub mod dial;
 pub mod error;
 pub mod event;
+pub mod folder;
 pub mod forward;
 pub mod image;
 pub mod observe;

@@ -13,6 +13,7 @@ use crate::host::lock;
 use crate::lifecycle::Engine;
 use crate::lifecycle::error::LifecycleError;
 use crate::lifecycle::event::{Event, Listener};
+use crate::lifecycle::folder;
 use crate::lifecycle::image::{self, Images};
 use crate::lifecycle::recorded::{self, Choice};
 use crate::lifecycle::run::Run;
@@ -40,17 +41,20 @@ pub fn disk(engine: &Engine, record: Record, images: &Images, clean: bool) -> Re
     };
     let dir = engine.registry.dir(&record.name);
     let path = dir.file(VmDir::DISK);
+    folder::check(&record)?;
     if record.base.is_some() && !clean {
         if path.exists() {
             return Ok(record);
         }
+        let path = record.dir.as_ref().map_or(path, |dir| folder::disk(dir, &record.name));
         return Err(LifecycleError::DiskMissing { name: record.name, path: path.display().to_string() });
     }
     // What is on it is not wanted; or nothing has run from it, until the record names the image: then it was left by
     // a start that was killed.
-    files::remove_if_there(&path)?;
+    folder::delete_disk(&dir)?;
     let base = base(&images.disk.image)?;
     disk::create_overlay(&path, Path::new(&base), images.disk.image.manifest.format, hardware.disk)?;
+    folder::place_disk(&dir, &record)?;
     Ok(engine.registry.update(&record.name, |record, _| {
         record.base = Some(images.disk.image.id.clone());
         // What needed the earlier ones was on the disk that is gone.

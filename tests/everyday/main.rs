@@ -43,6 +43,7 @@ mod forward;
 mod git;
 mod git_hostile;
 mod guest_rebuild;
+mod launch;
 mod lifecycle;
 mod many_at_once;
 mod nixos;

@@ -72,17 +72,17 @@ async fn watch(ctx: &Context, name: &VmName, how: How, ending: &Ending) -> Resul
     let settling =
         tokio::spawn(settle(job(before.listener()), before.raw.is_some(), ConfigSync::automatic(ctx)));
     let ended = console::ended(&ctx.engine, name, qemu);
-    tokio::pin!(ended);
-    let code = tokio::select! {
-        ended = &mut ended => ended.map(|()| 0).map_err(Failure::from),
-        stopped = async {
-            tokio::select! {
-                () = &mut interrupted => {}
-                () = before.reader_left() => {}
-            }
+    let ended = tokio::select! {
+        ended = ended => Some(ended),
+        () = &mut interrupted => None,
+        () = before.reader_left() => None,
+    };
+    let code = match ended {
+        Some(ended) => ended.map(|()| 0).map_err(Failure::from),
+        None => {
             settling.abort();
             stop(&vm, ending, before.raw.is_some()).await
-        } => stopped,
+        }
     };
     settling.abort();
     before.leave().await;

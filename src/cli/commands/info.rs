@@ -51,6 +51,8 @@ struct Details {
     running_accel: Option<String>,
     pid: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    dir: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     screen: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     screen_password: Option<PathBuf>,
@@ -89,6 +91,7 @@ fn details(ctx: &Context, vm: &Observed, present: &Present) -> Details {
         pid: vm.run.as_ref().and_then(|_| detached::find_by_stdin(&run_lock)).map(|process| process.pid),
         screen: screen.cloned(),
         screen_password: screen.map(|_| ctx.registry().dir(&vm.entry.name).file(VmDir::SCREEN_PASSWORD)),
+        dir: record.and_then(|record| record.dir.clone()),
         uuid: record.map(|record| record.uuid.clone()),
         machine: record.and_then(|record| record.machine.clone()),
         accel: own.map(|record| record.accel),
@@ -137,6 +140,7 @@ fn text(vm: &Details) -> String {
         ("desktop", summary.desktop.map(|resolution| resolution.to_string())),
         ("screen", vm.screen.as_ref().map(|address| format!("`remote-viewer {address}`"))),
         ("password", vm.screen_password.as_ref().map(|path| format!("in {}", path.display()))),
+        ("folder", vm.dir.as_ref().map(|dir| dir.display().to_string())),
         ("ports", Some(ports.join(" ")).filter(|text| !text.is_empty())),
         ("claude", summary.claude.map(|mode| mode.to_string())),
         ("labels", Some(labels.join(" ")).filter(|text| !text.is_empty())),

@@ -20,6 +20,7 @@ mod git;
 mod hold;
 pub mod image;
 pub mod info;
+pub mod launch;
 pub mod logs;
 pub mod ls;
 pub mod port;
@@ -43,11 +44,14 @@ pub mod wait;
 
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
-use crate::cli::root::Command;
+use crate::cli::root::{Cli, Command};
 use crate::ui::terminal::Terminal;
 
 /// Runs a verb and returns the exit code.
-pub fn run(command: Command, terminal: Terminal) -> Result<u8, Failure> {
+pub fn run(cli: Cli, terminal: Terminal) -> Result<u8, Failure> {
+    let Some(command) = cli.command else {
+        return launch::run(&Context::open(terminal)?, cli.launch);
+    };
     if let Command::HoldConnections = command {
         return hold::run();
     }

@@ -122,6 +122,9 @@ pub struct SpecArgs {
     /// The size of that screen in pixels [default: 1920x1080]
     #[arg(long, value_name = "WIDTHxHEIGHT", requires = "desktop", value_parser = value::<Resolution>)]
     resolution: Option<Resolution>,
+    /// The folder in which its disk is to lie, where a command has an option for that.
+    #[arg(skip)]
+    pub dir: Option<PathBuf>,
 }
 
 impl SpecArgs {
@@ -177,6 +180,7 @@ impl SpecArgs {
             ("overlay", self.overlay && !record.overlay),
             ("audio", self.audio && !record.audio),
             ("desktop", self.desktop && record.desktop.is_none()),
+            ("folder", self.dir.is_some() && !self.is_in(record)),
             (
                 "resolution",
                 differs(self.resolution.as_ref(), record.desktop.map(|has| has.resolution).as_ref()),
@@ -203,10 +207,15 @@ impl SpecArgs {
             labels: self.labels.iter().map(|label| (label.key.clone(), label.value.clone())).collect(),
             claude: self.claude().or(ctx.config.claude).unwrap_or_default(),
             shares: shares::choose(&ctx.engine, &self.shares.wanted())?,
+            dir: self.dir.clone(),
             overlay: self.overlay,
             audio: self.audio,
             desktop: self.desktop.then(|| self.resolution.unwrap_or(Resolution::DEFAULT)),
         })
+    }
+
+    fn is_in(&self, record: &Record) -> bool {
+        self.dir.as_ref().and_then(|dir| std::fs::canonicalize(dir).ok()) == record.dir
     }
 
     fn claude(&self) -> Option<LoginMode> {
