@@ -67,6 +67,8 @@ impl Vm {
             smbios: &[],
             forwards: &[forward],
             shares: &[],
+            sound: None,
+            screen: None,
         };
         let held = lock::try_exclusive(&self.dir.file(VmDir::RUN_LOCK)).unwrap().unwrap();
         let qemu = ai_vm::qemu::binary(None).unwrap();

@@ -60,6 +60,7 @@ impl Context {
             agent: env.agent.clone(),
             keys: env.keys.clone(),
             home: env.home.clone(),
+            seat: env.seat.clone(),
             claude: env.claude.clone(),
             config: env.config.clone(),
             flake: flake::Said {

@@ -42,7 +42,7 @@ pub fn main() -> ExitCode {
         }
     };
     let terminal = Terminal::detect();
-    match commands::run(args.command, terminal) {
+    match commands::run(args, terminal) {
         Ok(code) => ExitCode::from(code),
         Err(failure) => ExitCode::from(failure.report(&terminal)),
     }

@@ -4,8 +4,8 @@ use clap::{Parser, Subcommand};
 
 use crate::cli::commands::{
     adopt, agents, claude, complete, config, cp, create, creds, diff, doctor, exec, fetch, forward, generate,
-    image, info, logs, ls, port, proxy, push, rebuild, restart, rm, run, share, shell, ssh_config, ssh_keys,
-    start, stop, sync, trust, up, wait, words,
+    image, info, launch, logs, ls, port, proxy, push, rebuild, restart, rm, run, share, shell, ssh_config,
+    ssh_keys, start, stop, sync, trust, up, wait, words,
 };
 
 /// A fleet of named virtual machines on this workstation, so that coding agents can work at full permission
@@ -15,11 +15,16 @@ use crate::cli::commands::{
 #[command(after_help = "Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 conflict, 5 timeout.\n\
     `exec`, `shell`, `rebuild` and `run` pass the guest's exit code through; 125 means that ai-vm failed before anything \
     ran, 255 that the connection was lost.\n\n\
-    Start here: ai-vm up NAME && ai-vm shell NAME")]
+    Start here: ai-vm up NAME && ai-vm shell NAME\n\
+    Or in the foreground, with its console: ai-vm --ram 16 --cpu 8 --storage 100 --name NAME")]
+#[command(args_conflicts_with_subcommands = true, arg_required_else_help = true)]
 pub struct Cli {
-    /// What to do.
+    /// What to do; without it a VM is made and run here.
     #[command(subcommand)]
-    pub command: Command,
+    pub command: Option<Command>,
+    /// What to make and run without a verb.
+    #[command(flatten)]
+    pub launch: launch::Args,
 }
 
 /// The verbs.

@@ -9,11 +9,24 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use rustix::io::FdFlags;
-use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, Signal};
+use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, Signal, WaitOptions};
 
 /// The variables that a detached process gets from this one. Everything else, secrets among it, stays here.
-const ENVIRONMENT: [&str; 7] =
-    ["PATH", "HOME", "USER", "LANG", "TMPDIR", "XDG_RUNTIME_DIR", "LD_LIBRARY_PATH"];
+const ENVIRONMENT: [&str; 12] = [
+    "PATH",
+    "HOME",
+    "USER",
+    "LANG",
+    "TMPDIR",
+    "XDG_RUNTIME_DIR",
+    "LD_LIBRARY_PATH",
+    // Where windows and sound are, for a VM that has them.
+    "DISPLAY",
+    "WAYLAND_DISPLAY",
+    "XAUTHORITY",
+    "PULSE_SERVER",
+    "PULSE_COOKIE",
+];
 
 /// Starts a process in a session of its own. Its stdin is `lock`, by which it is found again and which it holds
 /// for its life; what it says is appended to the file `log`; it works in `dir`; it never dumps core, because
@@ -81,6 +94,33 @@ pub fn find_by_stdin(file: &Path) -> Option<Process> {
     })
 }
 
+/// How a process ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It goes on.
+    NotYet,
+    /// With the exit code 0.
+    Well,
+    /// With another one, or by a signal: in words.
+    Badly(String),
+    /// Another process has started it, or has asked already.
+    NotOurs,
+}
+
+/// Asks the kernel how a process ended that this one has started.
+pub fn ended(pid: u32) -> Ended {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    match pid.map(|pid| rustix::process::waitpid(Some(pid), WaitOptions::NOHANG)) {
+        Some(Ok(None)) => Ended::NotYet,
+        Some(Ok(Some((_, status)))) => match (status.exit_status(), status.terminating_signal()) {
+            (Some(0), _) => Ended::Well,
+            (Some(code), _) => Ended::Badly(format!("exit code {code}")),
+            (None, signal) => Ended::Badly(format!("killed by signal {}", signal.unwrap_or_default())),
+        },
+        Some(Err(_)) | None => Ended::NotOurs,
+    }
+}
+
 impl Process {
     /// Kills it, whatever it is doing.
     pub fn kill(&self) -> io::Result<()> {
@@ -134,7 +174,16 @@ mod tests {
         assert!(!said().contains("CARGO"), "the environment leaked: {}", said());
         let process = find_by_stdin(&path).unwrap();
         assert_eq!(process.pid, pid);
+        assert_eq!(ended(pid), Ended::NotYet);
         process.kill().unwrap();
+        let how = loop {
+            match ended(pid) {
+                Ended::NotYet => assert!(Instant::now() < deadline),
+                how => break how,
+            }
+        };
+        assert_eq!(how, Ended::Badly("killed by signal 9".to_owned()));
+        assert_eq!(ended(pid), Ended::NotOurs);
         // The shell's `sleep` has the lock too.
         let group = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
         let _ = rustix::process::kill_process_group(group, Signal::KILL);

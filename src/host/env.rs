@@ -22,6 +22,17 @@ impl ClaudeFiles {
     }
 }
 
+/// What the session of the person at the keyboard has, to see and to hear.
+#[derive(Clone, Debug, Default)]
+pub struct Seat {
+    /// Whether windows can be opened: `DISPLAY` or `WAYLAND_DISPLAY`.
+    pub has_display: bool,
+    /// Where PulseAudio is, when it is not where it is by default: `PULSE_SERVER`.
+    pub pulse_server: Option<String>,
+    /// Where sockets of the session are: `XDG_RUNTIME_DIR`.
+    pub runtime_dir: Option<PathBuf>,
+}
+
 /// What the environment says about directories and the user.
 #[derive(Clone, Debug)]
 pub struct Environment {
@@ -44,6 +55,8 @@ pub struct Environment {
     pub own_flake: Option<String>,
     /// The login name of the person at the keyboard, when the environment tells.
     pub user: Option<String>,
+    /// What that person's session has.
+    pub seat: Seat,
     /// The socket of that person's SSH agent: `SSH_AUTH_SOCK`.
     pub agent: Option<PathBuf>,
     /// Where that person's SSH keys are by custom, whether they are there or not.
@@ -132,6 +145,11 @@ impl Environment {
             flake: text("AI_VM_FLAKE"),
             own_flake: text("AI_VM_OWN_FLAKE"),
             user,
+            seat: Seat {
+                has_display: set("DISPLAY").or_else(|| set("WAYLAND_DISPLAY")).is_some(),
+                pulse_server: text("PULSE_SERVER"),
+                runtime_dir: set("XDG_RUNTIME_DIR").map(PathBuf::from),
+            },
             agent,
             keys,
             ssh_config,

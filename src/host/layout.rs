@@ -132,10 +132,16 @@ impl VmDir {
     pub const RUN_LOCK: &str = "run.lock";
     /// The VM's own disk, copy-on-write over its image.
     pub const DISK: &str = "disk.qcow2";
+    /// A link to a disk in a folder of the user's, before it is [`VmDir::DISK`].
+    pub const DISK_LINK: &str = "disk.link";
     /// What the guest wrote to its serial console.
     pub const CONSOLE_LOG: &str = "console.log";
     /// The same of the launch before.
     pub const EARLIER_CONSOLE_LOG: &str = "console.1.log";
+    /// The same, to be typed at: a socket of QEMU's. Whoever can connect to it is before the guest's console.
+    pub const CONSOLE_SOCKET: &str = "console.sock";
+    /// Held by whoever types there.
+    pub const CONSOLE_LOCK: &str = "console.lock";
     /// What QEMU itself said.
     pub const QEMU_LOG: &str = "qemu.log";
     /// The same of the launch before.
@@ -144,6 +150,8 @@ impl VmDir {
     pub const QMP_SOCKET: &str = "qmp.sock";
     /// Facts about the present or last launch.
     pub const RUN: &str = "run.toml";
+    /// What a viewer has to know to see the guest's screen.
+    pub const SCREEN_PASSWORD: &str = "screen-password";
     /// Keys and identifiers of the guest.
     pub const IDENTITY: &str = "identity";
     /// Held while keys are changed, and while a launch reads them.

@@ -90,6 +90,10 @@ impl Adoption {
             claude: LoginMode::None,
             labels: self.labels,
             forwards: Vec::new(),
+            overlay: false,
+            audio: false,
+            desktop: None,
+            dir: None,
             shares: Vec::new(),
             unknown: toml::Table::new(),
         };

@@ -1,16 +1,19 @@
 //! Registers a VM. Makes no image and boots nothing.
 
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 use crate::host::files;
 use crate::host::layout::{Identity, VmDir};
 use crate::host::random;
 use crate::lifecycle::error::LifecycleError;
+use crate::lifecycle::folder;
 use crate::qemu::args::MACHINE;
 use crate::registry::ports::{Machine, PortRequest};
 use crate::registry::record::{Record, SCHEMA};
 use crate::registry::store::Registry;
 use crate::ssh::keys;
+use crate::vm::desktop::{Desktop, Resolution};
 use crate::vm::guest::Guest;
 use crate::vm::label::Labels;
 use crate::vm::login_mode::LoginMode;
@@ -39,10 +42,20 @@ pub struct NewVm {
     pub claude: LoginMode,
     /// The folders of this machine that it sees.
     pub shares: Vec<Share>,
+    /// Whether every start begins with a clean disk.
+    pub overlay: bool,
+    /// Whether it has sound.
+    pub audio: bool,
+    /// How many pixels its screen has, if it has one.
+    pub desktop: Option<Resolution>,
+    /// The user's folder in which its disk is to lie.
+    pub dir: Option<PathBuf>,
 }
 
 /// Registers a VM under its name, with ports and an identity of its own. If it fails, nothing of it exists.
 pub fn create(registry: &Registry, new: NewVm) -> Result<Record, LifecycleError> {
+    let choose = |dir: &PathBuf| folder::choose(registry, dir, &new.name, &new.shares);
+    let dir = new.dir.as_ref().map(choose).transpose()?;
     let login = keys::generate(&format!("ai-vm-{}", new.name))?;
     let host = keys::generate(&new.name.hostname())?;
     let machine_id = random::hex128()?;
@@ -61,6 +74,10 @@ pub fn create(registry: &Registry, new: NewVm) -> Result<Record, LifecycleError>
         claude: new.claude,
         labels: new.labels,
         forwards: Vec::new(),
+        overlay: new.overlay,
+        audio: new.audio,
+        desktop: new.desktop.map(Desktop::new),
+        dir,
         shares: new.shares,
         unknown: toml::Table::new(),
     };

@@ -7,12 +7,14 @@ use crate::guest::error::ImageError;
 use crate::host::files::FileError;
 use crate::host::lock::LockError;
 use crate::host::program::ProcessError;
+use crate::lifecycle::folder::FolderError;
 use crate::lifecycle::rotate_error::RotateError;
 use crate::lifecycle::share_error::ShareError;
 use crate::qemu::accel::VerdictError;
 use crate::qemu::disk::DiskError;
 use crate::qemu::launch::LaunchError;
 use crate::qemu::qmp::QmpError;
+use crate::qemu::sound::SoundError;
 use crate::registry::error::RegistryError;
 use crate::registry::ports::ReserveError;
 use crate::ssh::error::ConnectError;
@@ -59,6 +61,14 @@ pub enum LifecycleError {
         /// The VM.
         name: VmName,
         /// Its last words, or the console's.
+        said: String,
+    },
+    /// QEMU ended, and not because the guest had powered off or because it was told to.
+    #[error("QEMU of `{name}` ended: {said}")]
+    Crashed {
+        /// The VM.
+        name: VmName,
+        /// How, and its last words.
         said: String,
     },
     /// QEMU does not let the guest run.
@@ -187,6 +197,12 @@ pub enum LifecycleError {
     Accelerator(#[from] VerdictError),
     /// See there.
     #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// See there.
+    #[error(transparent)]
+    Sound(#[from] SoundError),
+    /// See there.
+    #[error(transparent)]
     Launch(#[from] LaunchError),
     /// See there.
     #[error(transparent)]
@@ -240,6 +256,8 @@ impl LifecycleError {
             Self::Image(error) => error,
             Self::Disk(error) => error,
             Self::Accelerator(error) => error,
+            Self::Folder(error) => error,
+            Self::Sound(error) => error,
             Self::Launch(error) => error,
             Self::Qmp(error) => error,
             Self::Connect(error) => error,
@@ -283,7 +301,7 @@ impl Diagnostic for LifecycleError {
                 "put the file back".to_owned(),
                 format!("or begin with an empty disk: `ai-vm start {name} --new-disk`"),
             ],
-            Self::Died { name, .. } => {
+            Self::Died { name, .. } | Self::Crashed { name, .. } => {
                 vec![format!(
                     "`ai-vm logs {name}` shows the console, `ai-vm logs --qemu {name}` what QEMU said"
                 )]

@@ -2,7 +2,7 @@
 
 use crate::guest::credentials::guest_uid;
 use crate::guest::error::ImageError;
-use crate::guest::nixos::flake;
+use crate::guest::nixos::{Features, flake};
 use crate::guest::store::{self, Held, Image};
 use crate::guest::{debian, import, nixos};
 use crate::host::{files, lock};
@@ -39,7 +39,9 @@ pub fn for_vm(engine: &Engine, record: &Record, listener: &Listener) -> Result<I
     let layout = engine.registry.layout();
     let system = match (&record.guest, record.systems.last()) {
         (Guest::Nixos(_), Some(id)) => Some(store::hold(layout, id)?),
-        (Guest::Nixos(nixos), None) => Some(nixos_system(engine, nixos, &record.user, listener)?),
+        (Guest::Nixos(nixos), None) => {
+            Some(nixos_system(engine, nixos, &record.user, features(record), listener)?)
+        }
         _ => None,
     };
     let disk = match &record.base {
@@ -70,11 +72,18 @@ pub fn ensure(engine: &Engine, guest: &Guest, listener: &Listener) -> Result<Hel
     Ok(held)
 }
 
+/// Returns what the system of a VM is to have.
+fn features(record: &Record) -> Features {
+    let desktop = record.desktop.map(|desktop| desktop.resolution);
+    Features { overlay: record.overlay, audio: record.audio, desktop }
+}
+
 /// Builds the system of a NixOS guest, which takes seconds where Nix finds that nothing has changed. Blocks.
 pub fn nixos_system(
     engine: &Engine,
     guest: &Nixos,
     user: &UserName,
+    features: Features,
     listener: &Listener,
 ) -> Result<Held, LifecycleError> {
     let layout = engine.registry.layout();
@@ -83,6 +92,7 @@ pub fn nixos_system(
         user: user.to_string(),
         uid: guest_uid(rustix::process::getuid().as_raw()),
         state_version: guest.state_version.clone(),
+        features,
     };
     let path = layout.nixos_lock();
     let _alone = match lock::try_exclusive(&path)? {
@@ -103,7 +113,7 @@ pub fn nixos_system(
 /// in the guest. Returns its image. Blocks.
 pub fn rebuild(engine: &Engine, record: &Record, listener: &Listener) -> Result<Image, LifecycleError> {
     let Guest::Nixos(guest) = &record.guest else { return Err(LifecycleError::NoImage) };
-    let held = nixos_system(engine, guest, &record.user, listener)?;
+    let held = nixos_system(engine, guest, &record.user, features(record), listener)?;
     if record.systems.last() != Some(&held.image.id) {
         if !record.systems.is_empty() {
             recorded::forget_at_start(&engine.registry.dir(&record.name))?;

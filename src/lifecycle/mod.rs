@@ -4,10 +4,12 @@ pub mod adopt;
 pub mod apart;
 mod attempt;
 pub mod conditions;
+pub mod console;
 pub mod create;
 pub mod dial;
 pub mod error;
 pub mod event;
+pub mod folder;
 pub mod forward;
 pub mod image;
 pub mod observe;
@@ -22,6 +24,7 @@ pub mod remove;
 pub mod rotate;
 pub mod rotate_error;
 pub mod run;
+pub mod seat;
 pub mod share_error;
 pub mod shares;
 pub mod start;
@@ -30,7 +33,7 @@ pub mod stop;
 use std::path::PathBuf;
 
 use crate::guest::nixos::flake;
-use crate::host::env::ClaudeFiles;
+use crate::host::env::{ClaudeFiles, Seat};
 use crate::registry::store::Registry;
 
 /// What every operation on VMs needs.
@@ -48,6 +51,8 @@ pub struct Engine {
     pub keys: Vec<PathBuf>,
     /// The user's home, which is not shared as a whole unless the user insists.
     pub home: Option<PathBuf>,
+    /// What the user's session has to see and to hear by.
+    pub seat: Seat,
     /// Where the user's Claude Code keeps what it has.
     pub claude: Option<ClaudeFiles>,
     /// The configuration file, which is not shared either.

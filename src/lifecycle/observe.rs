@@ -85,7 +85,7 @@ async fn look_at(engine: &Engine, entry: Entry) -> Observed {
 }
 
 fn facts(engine: &Engine, entry: &Entry, alive: bool, answer: Answer, ready: bool) -> Facts {
-    let started_before = entry.record.as_ref().is_ok_and(|record| record.base.is_some());
+    let started_before = entry.record.as_ref().is_ok_and(|record| record.base.is_some() && !record.overlay);
     let disk = engine.registry.dir(&entry.name).file(VmDir::DISK);
     Facts { alive, answer, ready, disk_missing: started_before && !disk.exists() }
 }

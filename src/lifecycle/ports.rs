@@ -62,7 +62,7 @@ pub async fn add(
             return Err(LifecycleError::Adopted { name: name.clone() });
         }
         let mut reserved = others.clone();
-        reserved.extend(record.forwards.iter().map(|forward| (forward.host, name.clone())));
+        reserved.extend(record.ports().map(|port| (port, name.clone())));
         new = extend(&record.forwards, wanted, bind, &reserved, &Machine)?;
         record.forwards.extend(new.iter().cloned());
         Ok::<_, LifecycleError>(())
@@ -115,7 +115,8 @@ pub fn move_taken(engine: &Engine, name: &VmName) -> Result<(), LifecycleError> 
     // A launch that is under way moves them itself.
     if let Some(_stopped) = lock::try_exclusive(&engine.registry.dir(name).file(VmDir::RUN_LOCK))? {
         engine.registry.update(name, |record, others| {
-            reassign(&mut record.forwards, others, &[], &Machine)?;
+            let screen: Vec<Port> = record.desktop.and_then(|desktop| desktop.port).into_iter().collect();
+            reassign(&mut record.forwards, others, &screen, &Machine)?;
             Ok::<_, LifecycleError>(())
         })?;
     }

@@ -13,6 +13,7 @@ use crate::host::lock;
 use crate::lifecycle::Engine;
 use crate::lifecycle::error::LifecycleError;
 use crate::lifecycle::event::{Event, Listener};
+use crate::lifecycle::folder;
 use crate::lifecycle::image::{self, Images};
 use crate::lifecycle::recorded::{self, Choice};
 use crate::lifecycle::run::Run;
@@ -30,31 +31,30 @@ const MAX_KEY: u64 = 16 * 1024;
 const KEYS: Duration = Duration::from_secs(300);
 
 /// Sees to it that the VM has a disk over its image, and writes down over which, and what it boots. Returns the record.
+/// With `clean` the disk is made anew.
 ///
 /// A disk of a VM that has been started before is never made anew by itself: what was on it would be gone without a
 /// word.
-pub fn disk(
-    engine: &Engine,
-    record: Record,
-    images: &Images,
-    new_disk: bool,
-) -> Result<Record, LifecycleError> {
+pub fn disk(engine: &Engine, record: Record, images: &Images, clean: bool) -> Result<Record, LifecycleError> {
     let Some(hardware) = record.hardware else {
         return Err(LifecycleError::Adopted { name: record.name });
     };
     let dir = engine.registry.dir(&record.name);
     let path = dir.file(VmDir::DISK);
-    if record.base.is_some() && !new_disk {
+    folder::check(&record)?;
+    if record.base.is_some() && !clean {
         if path.exists() {
             return Ok(record);
         }
+        let path = record.dir.as_ref().map_or(path, |dir| folder::disk(dir, &record.name));
         return Err(LifecycleError::DiskMissing { name: record.name, path: path.display().to_string() });
     }
-    // Until the record names the image nothing has run from the disk: one that is there was left by a start that
-    // was killed.
-    files::remove_if_there(&path)?;
+    // What is on it is not wanted; or nothing has run from it, until the record names the image: then it was left by
+    // a start that was killed.
+    folder::delete_disk(&dir)?;
     let base = base(&images.disk.image)?;
     disk::create_overlay(&path, Path::new(&base), images.disk.image.manifest.format, hardware.disk)?;
+    folder::place_disk(&dir, &record)?;
     Ok(engine.registry.update(&record.name, |record, _| {
         record.base = Some(images.disk.image.id.clone());
         // What needed the earlier ones was on the disk that is gone.
@@ -90,14 +90,14 @@ pub fn recorded(
     engine: &Engine,
     record: &Record,
     images: &Images,
-    (new_disk, base): (bool, bool),
+    (clean, base): (bool, bool),
     listener: &Listener,
 ) -> Result<Option<Choice>, LifecycleError> {
     if !records(images.system()) {
         return Ok(None);
     }
     let (layout, dir) = (engine.registry.layout(), engine.registry.dir(&record.name));
-    if new_disk {
+    if clean {
         // It was on the disk that is gone.
         recorded::forget(layout, &dir)?;
     }
@@ -136,7 +136,9 @@ pub fn ports(
         if let Some(Forward { host, .. }) = fixed {
             return Err(ReserveError::Taken { port: *host, holder: Machine.holder(*host) }.into());
         }
-        for Moved { guest, from, to } in reassign(&mut record.forwards, others, refused, &Machine)? {
+        let screen = record.desktop.and_then(|desktop| desktop.port);
+        let taken: Vec<Port> = refused.iter().copied().chain(screen).collect();
+        for Moved { guest, from, to } in reassign(&mut record.forwards, others, &taken, &Machine)? {
             listener(Event::Moved { guest, from, to });
         }
         Ok::<_, LifecycleError>(())

@@ -7,6 +7,7 @@ use crate::host::lock;
 use crate::lifecycle::Engine;
 use crate::lifecycle::error::LifecycleError;
 use crate::lifecycle::event::Listener;
+use crate::lifecycle::folder;
 use crate::lifecycle::stop::stop;
 use crate::vm::name::VmName;
 
@@ -33,6 +34,11 @@ pub async fn remove(
     let engine = engine.clone();
     let name = name.clone();
     // Deleting a large disk takes a while.
-    tokio::task::spawn_blocking(move || engine.registry.remove(&name).map(drop)).await??;
+    tokio::task::spawn_blocking(move || {
+        // First what lies elsewhere, which nobody would find when the VM is gone.
+        folder::clear(&engine.registry.dir(&name), &name, engine.registry.get(&name))?;
+        Ok::<_, LifecycleError>(drop(engine.registry.remove(&name)?))
+    })
+    .await??;
     Ok(())
 }

@@ -24,6 +24,9 @@ pub struct Run {
     /// The identifier of the recorded system that was booted; none for the image's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recorded: Option<String>,
+    /// Where a viewer finds its screen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub screen: Option<String>,
     /// The folders of this machine that its guest sees.
     #[serde(default, rename = "share")]
     pub shares: Vec<Share>,
@@ -33,7 +36,7 @@ impl Run {
     /// Describes a launch that happens now.
     pub fn now(boot: String, accel: String, recorded: Option<String>) -> Self {
         let started = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
-        Self { boot, started, accel, recorded, shares: Vec::new() }
+        Self { boot, started, accel, recorded, screen: None, shares: Vec::new() }
     }
 
     /// Reads the facts; `None` when there are none, or none that can be understood.

@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::diagnostic::{Diagnostic, Kind};
+use crate::lifecycle::folder::FolderError;
 use crate::ssh::command::quoted;
 use crate::vm::name::VmName;
 use crate::vm::share::{MAX, ShareMode};
@@ -51,6 +52,9 @@ pub enum ShareError {
         /// How it is shared.
         mode: ShareMode,
     },
+    /// The disk of a VM is in it.
+    #[error(transparent)]
+    HasDisk(Box<FolderError>),
     /// QEMU and the guest could not tell it from another one.
     #[error("`{}` has the same mount tag as `{}`, which is shared already", path.display(), other.display())]
     SameTag {
@@ -106,6 +110,7 @@ pub enum ShareError {
 impl Diagnostic for ShareError {
     fn kind(&self) -> Kind {
         match self {
+            Self::HasDisk(error) => error.kind(),
             Self::NotThere { .. } | Self::Unknown { .. } => Kind::NotFound,
             Self::NotAFolder { .. } | Self::NotUtf8 { .. } | Self::TooMany => Kind::Usage,
             Self::OtherMode { .. } | Self::SameTag { .. } => Kind::Conflict,
@@ -118,6 +123,7 @@ impl Diagnostic for ShareError {
 
     fn hints(&self) -> Vec<String> {
         match self {
+            Self::HasDisk(error) => error.hints(),
             Self::NotUtf8 { .. } | Self::SameTag { .. } => vec!["give the folder another name".to_owned()],
             Self::OtherMode { path, .. } => {
                 let path = pasted(path.as_os_str());

@@ -12,12 +12,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::host::folder::{self, OpenFolder};
+use crate::host::folder::OpenFolder;
 use crate::host::layout::VmDir;
 use crate::host::lock;
 use crate::lifecycle::Engine;
 use crate::lifecycle::error::LifecycleError;
 use crate::lifecycle::event::Listener;
+use crate::lifecycle::folder;
 use crate::lifecycle::reach::{self, Route};
 use crate::lifecycle::run::Run;
 use crate::lifecycle::share_error::ShareError;
@@ -74,6 +75,12 @@ fn find(engine: &Engine, wanted: &[Wanted]) -> Result<Vec<Found>, ShareError> {
         return Ok(Vec::new());
     }
     let private = private(engine);
+    for wanted in wanted.iter().filter(|wanted| wanted.mode.is_writable()) {
+        // One that is not there is told below.
+        let path = std::fs::canonicalize(&wanted.path).unwrap_or_else(|_| wanted.path.clone());
+        folder::may_be_shared(&engine.registry, &path)
+            .map_err(|error| ShareError::HasDisk(Box::new(error)))?;
+    }
     let find = |Wanted { path, mode, i_know }: &Wanted| {
         let (opened, insists) = open(&private, path, *mode, *i_know)?;
         let path = opened.folder.path;
@@ -253,7 +260,7 @@ fn reopen(private: &Private, name: &VmName, share: &Share) -> Result<OpenFolder,
 }
 
 fn private(engine: &Engine) -> Private {
-    folder::private(engine.registry.layout().root(), &engine.config, engine.home.as_deref())
+    crate::host::folder::private(engine.registry.layout().root(), &engine.config, engine.home.as_deref())
 }
 
 /// Opens a folder that guests may see, and tells whether that is only because the user insists.
@@ -263,7 +270,7 @@ fn open(
     mode: ShareMode,
     i_know: bool,
 ) -> Result<(OpenFolder, bool), ShareError> {
-    let opened = folder::open(path).map_err(|source| {
+    let opened = crate::host::folder::open(path).map_err(|source| {
         let path = path.to_owned();
         match source.kind() {
             io::ErrorKind::NotFound => ShareError::NotThere { path },

@@ -10,7 +10,7 @@ use crate::lifecycle::Engine;
 use crate::lifecycle::error::LifecycleError;
 use crate::lifecycle::event::{Event, Listener};
 use crate::lifecycle::run::Run;
-use crate::lifecycle::{image, prepare, shares};
+use crate::lifecycle::{image, prepare, seat, shares};
 use crate::qemu::accel::{self, Verdict};
 use crate::qemu::args::Machine;
 use crate::qemu::launch::{LaunchError, launch};
@@ -23,6 +23,10 @@ const COME_UP: Duration = Duration::from_secs(30);
 
 /// How often a port may be taken from under a launch before that is an error.
 const PORT_TRIES: usize = 5;
+
+/// What is said at the first start of a VM that keeps nothing.
+const FORGETS: &str = "as `--overlay` says, every start begins with a clean disk: files, packages, settings and logins \
+    in it are gone then, and only its shared folders keep what was written";
 
 /// How a VM is to be started.
 #[derive(Clone, Copy, Debug, Default)]
@@ -106,18 +110,24 @@ impl Prepared {
             record.base = None;
         }
         let qemu = crate::qemu::binary(engine.qemu.as_ref())?;
+        let sound = seat::sound(engine, record.audio)?;
         let given = shares::for_launch(engine, &record)?;
+        if record.overlay && record.base.is_none() {
+            listener(Event::Warning(FORGETS.to_owned()));
+        }
         let images = image::for_vm(engine, &record, listener)?;
-        let record = prepare::disk(engine, record, &images, how.new_disk)?;
-        let recorded = prepare::recorded(engine, &record, &images, (how.new_disk, how.base), listener)?;
+        let clean = how.new_disk || record.overlay;
+        let record = prepare::disk(engine, record, &images, clean)?;
+        let recorded = prepare::recorded(engine, &record, &images, (clean, how.base), listener)?;
         let record = prepare::ports(engine, record, refused, listener)?;
+        let screen = seat::screen(engine, &record)?;
         let (Some(hardware), Some(machine)) = (record.hardware, &record.machine) else {
             return Err(LifecycleError::Adopted { name: record.name });
         };
         let verdict = decide(engine, &qemu, &record, listener)?;
         let booted = recorded.as_ref().map(|choice| choice.id.clone());
         let run = Run::now(random::hex128()?, verdict.accel.name().to_owned(), booted);
-        let run = Run { shares: given.shares, ..run };
+        let run = Run { shares: given.shares, screen: screen.and_then(|screen| screen.address()), ..run };
         let identity = prepare::identity(&dir, &record, &run)?;
         let smbios = prepare::credentials(&dir, &identity)?;
         let system = images.system();
@@ -138,6 +148,8 @@ impl Prepared {
             smbios: &smbios,
             forwards: &record.forwards,
             shares: &given.devices,
+            sound,
+            screen,
         };
         Ok(Self { args: machine.args(), folders: given.folders })
     }

@@ -128,7 +128,7 @@ fn is_alive(dir: &VmDir) -> Result<bool, LifecycleError> {
 /// Takes away what belongs to a run. Somebody may have started the VM again meanwhile: then it is theirs.
 fn finish(dir: &VmDir) -> Result<(), LifecycleError> {
     if let Some(_alone) = lock::try_exclusive(&dir.file(VmDir::RUN_LOCK))? {
-        for file in [VmDir::QMP_SOCKET, VmDir::READY, VmDir::RUN] {
+        for file in [VmDir::QMP_SOCKET, VmDir::CONSOLE_SOCKET, VmDir::READY, VmDir::RUN] {
             files::remove_if_there(&dir.file(file))?;
         }
     }

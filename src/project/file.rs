@@ -25,7 +25,7 @@ use crate::vm::typed::{self, Mistake};
 pub const FILE: &str = ".ai-vm.toml";
 
 /// Keys that say what the VM is, and nothing about this machine.
-pub const FREE: [&str; 5] = ["name", "ram", "cpu", "storage", "user"];
+pub const FREE: [&str; 6] = ["name", "ram", "cpu", "storage", "user", "overlay"];
 
 /// Keys that open something of this machine to the VM, choose what is built or run here, or put the VM among others.
 pub const GUARDED: [&str; 9] =
@@ -53,6 +53,8 @@ pub struct Wishes {
     /// The login name in it.
     #[serde(deserialize_with = "typed::value")]
     pub user: Option<UserName>,
+    /// Whether every start of it begins with a clean disk.
+    pub overlay: bool,
     /// Its guest family, which decides what is built here.
     #[serde(deserialize_with = "typed::value")]
     pub guest: Option<Family>,
@@ -171,8 +173,8 @@ impl Project {
 
     /// Returns what it says about the VM alone.
     pub fn free(&self) -> Wishes {
-        let Wishes { name, ram, cpu, storage, user, .. } = self.wishes.clone();
-        Wishes { name, ram, cpu, storage, user, ..Wishes::default() }
+        let Wishes { name, ram, cpu, storage, user, overlay, .. } = self.wishes.clone();
+        Wishes { name, ram, cpu, storage, user, overlay, ..Wishes::default() }
     }
 
     /// Returns all that it says, with paths as they are meant: from its folder.
@@ -223,7 +225,10 @@ mod tests {
 
     #[test]
     fn what_is_the_vms_alone_is_free_and_the_rest_is_not() {
-        assert_eq!(guarded("name = 'web'\nram = 4\ncpu = 2\nstorage = '20gb'\nuser = 'dev'\n"), [""; 0]);
+        assert_eq!(
+            guarded("name = 'web'\nram = 4\ncpu = 2\nstorage = '20gb'\nuser = 'dev'\noverlay = true\n"),
+            [""; 0]
+        );
         for key in [
             "guest = 'debian'",
             "image = 'x.qcow2'",

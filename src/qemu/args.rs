@@ -8,7 +8,9 @@ use serde_json::json;
 use crate::host::layout::VmDir;
 use crate::qemu::accel::Accelerator;
 use crate::qemu::disk::DiskFormat;
+use crate::qemu::screen::{Screen, Way};
 use crate::qemu::share::SharedFolder;
+use crate::qemu::sound::Sound;
 use crate::vm::port::Forward;
 use crate::vm::spec::Hardware;
 
@@ -72,6 +74,10 @@ pub struct Machine<'a> {
     pub forwards: &'a [Forward],
     /// The folders of the host that the guest sees.
     pub shares: &'a [SharedFolder],
+    /// Its sound, if it has any.
+    pub sound: Option<Sound>,
+    /// Its screen, if it has one.
+    pub screen: Option<Screen>,
 }
 
 impl Machine<'_> {
@@ -84,17 +90,23 @@ impl Machine<'_> {
         add("-uuid", escaped(uuid));
         // Nothing that a server does not need: each device is probed at boot and widens what a guest can attack.
         let machine = escaped(machine);
+        // By which firmware and kernel go to the serial console alone.
+        let graphics = if self.screen.is_some() { "on" } else { "off" };
         add(
             "-machine",
-            format!("{machine},usb=off,vmport=off,smm=off,hpet=off,dump-guest-core=off,graphics=off"),
+            format!("{machine},usb=off,vmport=off,smm=off,hpet=off,dump-guest-core=off,graphics={graphics}"),
         );
         for (option, value) in self.accel.options() {
             add(option, value);
         }
         add("-smp", hardware.cpus.get().to_string());
         add("-m", format!("{}M", hardware.memory.mib()));
-        add("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny".into());
-        add("-display", "none".into());
+        let rest = if self.needs_libraries() { "allow" } else { "deny" };
+        let sandbox = format!("on,obsolete=deny,elevateprivileges=deny,spawn={rest},resourcecontrol={rest}");
+        add("-sandbox", sandbox);
+        if self.screen.is_none() {
+            add("-display", "none".into());
+        }
         add("-rtc", "base=utc".into());
         add("-msg", "timestamp=on,guest-name=off".into());
         self.add_channels(&mut add);
@@ -108,6 +120,9 @@ impl Machine<'_> {
         for (index, share) in self.shares.iter().enumerate() {
             share.options(index).into_iter().for_each(|(option, value)| add(option, value));
         }
+        let sound = self.sound.into_iter().flat_map(Sound::options);
+        let screen = self.screen.iter().flat_map(Screen::options);
+        sound.chain(screen).for_each(|(option, value)| add(option, value));
         for file in self.smbios {
             add("-smbios", format!("type=11,path={}", escaped(file)));
         }
@@ -120,11 +135,20 @@ impl Machine<'_> {
         plain.into_iter().chain(args).map(OsString::from).collect()
     }
 
+    /// Tells whether libraries of a desktop run in QEMU: GTK may start helpers of the session, and PipeWire's gives
+    /// its thread a priority. What the sandbox denies ends QEMU.
+    fn needs_libraries(&self) -> bool {
+        let window = self.screen.as_ref().is_some_and(|screen| screen.way.0 == Way::Window);
+        window || self.sound == Some(Sound::PipeWire)
+    }
+
     /// The control socket and the serial console.
     fn add_channels(&self, add: &mut impl FnMut(&str, String)) {
         add("-chardev", format!("socket,id=qmp,path={},server=on,wait=off", VmDir::QMP_SOCKET));
         add("-mon", "chardev=qmp,mode=control".into());
-        add("-chardev", format!("file,id=console,path={}", VmDir::CONSOLE_LOG));
+        let (socket, log) = (VmDir::CONSOLE_SOCKET, VmDir::CONSOLE_LOG);
+        // What nobody is there to read is written down and dropped; without a reader nothing waits.
+        add("-chardev", format!("socket,id=console,path={socket},server=on,wait=off,logfile={log}"));
         add("-serial", "chardev:console".into());
     }
 
@@ -222,6 +246,8 @@ mod tests {
             smbios,
             forwards: &[forward],
             shares: &[],
+            sound: None,
+            screen: None,
         };
         machine.args().into_iter().map(|arg| arg.into_string().unwrap()).collect()
     }

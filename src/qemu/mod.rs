@@ -6,7 +6,9 @@ pub mod disk;
 pub mod hostfwd;
 pub mod launch;
 pub mod qmp;
+pub mod screen;
 pub mod share;
+pub mod sound;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

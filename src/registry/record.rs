@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::vm::desktop::Desktop;
 use crate::vm::guest::Guest;
 use crate::vm::label::Labels;
 use crate::vm::login_mode::LoginMode;
@@ -60,6 +61,18 @@ pub struct Record {
     /// The forwarded ports; the first that leads to guest port 22 is how ai-vm reaches the VM.
     #[serde(default, rename = "forward")]
     pub forwards: Vec<Forward>,
+    /// Whether every start begins with a clean disk.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub overlay: bool,
+    /// Whether it plays to this machine's sound and hears its microphone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub audio: bool,
+    /// Its screen, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub desktop: Option<Desktop>,
+    /// The user's folder in which its disk lies, where that is not its own directory. Absolute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dir: Option<PathBuf>,
     /// The folders of this machine that the VM sees.
     #[serde(default, rename = "share", skip_serializing_if = "Vec::is_empty")]
     pub shares: Vec<Share>,
@@ -97,6 +110,12 @@ impl Record {
     /// Returns the forward that leads to the guest's SSH server.
     pub fn ssh(&self) -> Option<&Forward> {
         self.forwards.iter().find(|forward| forward.guest == Port::SSH)
+    }
+
+    /// Returns all ports of this machine that it has.
+    pub fn ports(&self) -> impl Iterator<Item = Port> {
+        let screen = self.desktop.and_then(|desktop| desktop.port);
+        self.forwards.iter().map(|forward| forward.host).chain(screen)
     }
 
     /// Returns a key that the record of a VM must have and this one has not.
@@ -145,11 +164,11 @@ pub fn parse(content: &[u8], file: PathBuf, name: &VmName) -> Result<Record, Bro
         Ok(record) if record.schema > SCHEMA => Err(newer(text, file, record.schema)),
         Ok(record) if record.name != *name => {
             let reason = format!("the record is of `{}`, but its directory is `{name}`", record.name);
-            Err(broken(key_line(text, "name"), reason, record.forwards.iter().map(|f| f.host).collect()))
+            Err(broken(key_line(text, "name"), reason, record.ports().collect()))
         }
         Ok(record) => match record.lacks() {
             Some(key) => {
-                let ports = record.forwards.iter().map(|f| f.host).collect();
+                let ports = record.ports().collect();
                 Err(broken(None, format!("missing field `{key}`"), ports))
             }
             None => Ok(record),
@@ -190,13 +209,13 @@ fn key_line(text: &str, key: &str) -> Option<usize> {
     text.lines().position(assigns).map(|index| index + 1)
 }
 
-/// Reads `[[forward]] host = N` from a record that is not understood as a whole.
+/// Reads `[[forward]] host = N` and the port of `desktop` from a record that is not understood as a whole.
 fn reserved_ports(record: &toml::Table) -> Vec<Port> {
-    let forwards = record.get("forward").and_then(toml::Value::as_array);
-    let host = |forward: &toml::Value| {
-        forward.get("host")?.as_integer().and_then(|number| Port::new(u16::try_from(number).ok()?))
-    };
-    forwards.into_iter().flatten().filter_map(host).collect()
+    let port = |port: &toml::Value| Port::new(u16::try_from(port.as_integer()?).ok()?);
+    let forwards = record.get("forward").and_then(toml::Value::as_array).into_iter().flatten();
+    let hosts = forwards.filter_map(|forward| forward.get("host"));
+    let screen = record.get("desktop").and_then(|desktop| desktop.get("port"));
+    hosts.chain(screen).filter_map(port).collect()
 }
 
 #[cfg(test)]
@@ -234,6 +253,22 @@ forward = [{ host = 2222, guest = 22, auto = true, colour = "red" }]
         let again = read(&record.to_toml().unwrap()).unwrap();
         assert_eq!(again, record);
         assert_eq!(again.unknown["future"].as_str(), Some("kept"));
+        assert!(!record.overlay && !record.audio && record.desktop.is_none() && record.dir.is_none());
+        assert!(!record.to_toml().unwrap().contains("overlay"));
+    }
+
+    #[test]
+    fn a_screen_round_trips_and_its_port_is_taken() {
+        let text = format!(
+            "overlay = true\naudio = true\ndir = \"/p\"\ndesktop = {{ resolution = '1280x720', port = 5901 }}{GOOD}"
+        );
+        let record = read(&text).unwrap();
+        assert!(record.overlay && record.audio);
+        assert_eq!(read(&record.to_toml().unwrap()).unwrap(), record);
+        let ports: Vec<u16> = record.ports().map(Port::get).collect();
+        assert_eq!(ports, [2222, 5901]);
+        let broken = read(&text.replace("1280x720", "much")).unwrap_err();
+        assert_eq!(broken.ports.len(), 2);
     }
 
     #[test]

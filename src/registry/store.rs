@@ -186,7 +186,7 @@ impl Registry {
         let mut reserved = Reserved::new();
         for Entry { name, record } in self.list()? {
             let ports = match record {
-                Ok(record) => record.forwards.iter().map(|forward| forward.host).collect(),
+                Ok(record) => record.ports().collect(),
                 Err(broken) => broken.ports,
             };
             reserved.extend(ports.into_iter().map(|port| (port, name.clone())));

@@ -36,6 +36,10 @@ fn draft(name: &str) -> Record {
         claude: LoginMode::None,
         labels: Default::default(),
         forwards: Vec::new(),
+        overlay: false,
+        audio: false,
+        desktop: None,
+        dir: None,
         shares: Vec::new(),
         unknown: toml::Table::new(),
     }

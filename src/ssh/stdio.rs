@@ -67,6 +67,11 @@ pub struct Output {
 }
 
 impl Output {
+    /// Waits until nothing more can be written: the reader has left.
+    pub async fn closed(&self) {
+        self.queue.closed().await;
+    }
+
     /// Returns a way for others to write whole chunks to the same stream.
     pub fn share(&self) -> mpsc::Sender<Bytes> {
         self.queue.clone()

@@ -3,6 +3,7 @@
 
 pub mod capacity;
 pub mod condition;
+pub mod desktop;
 pub mod endpoint;
 pub mod forwarding;
 pub mod guest;

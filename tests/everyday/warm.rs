@@ -184,6 +184,7 @@ fn target(guest: &Guest) -> Target {
         keys: Vec::new(),
         flake: Said::default(),
         home: None,
+        seat: ai_vm::host::env::Seat::default(),
         claude: None,
         config: guest.home.dir().join("config.toml"),
     };

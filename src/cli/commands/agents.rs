@@ -23,7 +23,7 @@ use crate::vm::name::VmName;
 /// How long a VM may take to do what is asked of one of its agents.
 pub(super) const PATIENCE: Route = Route { limit: Duration::from_secs(60), shared: true };
 
-/// Arguments of `agents`.
+/// List what agents do in all VMs; connect to one, show what it said, send it something, wait for it, end it
 #[derive(Debug, clap::Args)]
 #[command(
     args_conflicts_with_subcommands = true,

@@ -24,7 +24,7 @@ const SIZE: (u32, u32) = (120, 40);
 /// How long the name of an agent is in its guest, in bytes.
 const MAX_COMMAND: usize = 200;
 
-/// Arguments of `claude`.
+/// Begin a session of Claude Code in a VM that goes on by itself, or come back to it
 #[derive(Debug, clap::Args)]
 #[command(
     override_usage = "ai-vm claude [OPTIONS] NAME [-- PROMPT]",

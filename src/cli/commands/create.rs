@@ -12,8 +12,8 @@ use crate::cli::failure::Failure;
 use crate::cli::values::{duration, value};
 use crate::diagnostic::Diagnostic;
 use crate::host::capacity;
-use crate::lifecycle::create;
 use crate::lifecycle::start::How;
+use crate::lifecycle::{create, seat};
 use crate::registry::record::Record;
 use crate::vm::name::VmName;
 use crate::vm::port::loopback;
@@ -59,6 +59,8 @@ pub fn run(ctx: &Context, args: Args) -> Result<u8, Failure> {
 /// Registers one VM and warns of what is unwise about it.
 pub fn register(ctx: &Context, name: VmName, spec: &SpecArgs) -> Result<Record, Box<dyn Diagnostic>> {
     let new = spec.new_vm(ctx, name)?;
+    // What this machine cannot give it is found out before there is a VM that could not be started.
+    seat::sound(&ctx.engine, new.audio)?;
     for warning in capacity::measure(ctx.registry().layout().root()).warnings(&new.hardware) {
         ctx.terminal.warn(&format!("{}: {warning}", new.name));
     }

@@ -7,7 +7,7 @@ use crate::cli::commands::spec;
 use crate::cli::context::Context;
 use crate::cli::failure::{Failure, UsageError};
 use crate::cli::values::value;
-use crate::guest::nixos::flake;
+use crate::guest::nixos::{Features, flake};
 use crate::guest::store;
 use crate::lifecycle::image;
 use crate::ui::table;
@@ -111,7 +111,8 @@ fn build(ctx: &Context, args: BuildArgs) -> Result<u8, Failure> {
         Family::Debian => image::ensure(&ctx.engine, &Guest::Debian, &listener)?,
         Family::Nixos => {
             let guest = Nixos { flake: args.flake.as_deref().map(flake::absolute), state_version: None };
-            image::nixos_system(&ctx.engine, &guest, &spec::login_name(ctx, args.user)?, &listener)?
+            let user = spec::login_name(ctx, args.user)?;
+            image::nixos_system(&ctx.engine, &guest, &user, Features::default(), &listener)?
         }
         Family::Image => {
             return Err(UsageError {

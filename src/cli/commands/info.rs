@@ -53,6 +53,12 @@ struct Details {
     started: Option<String>,
     running_accel: Option<String>,
     pid: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dir: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    screen: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    screen_password: Option<PathBuf>,
 }
 
 /// Shows the VMs that are named.
@@ -78,6 +84,7 @@ fn details(ctx: &Context, vm: &Observed, present: &Present) -> Details {
         Guest::Debian | Guest::Image { .. } | Guest::Nixos(_) => None,
     });
     let run_lock = ctx.registry().dir(&vm.entry.name).file(VmDir::RUN_LOCK);
+    let screen = vm.run.as_ref().and_then(|run| run.screen.as_ref());
     Details {
         summary: Summary::of(vm, present),
         directory: ctx.registry().dir(&vm.entry.name).path().to_owned(),
@@ -85,6 +92,9 @@ fn details(ctx: &Context, vm: &Observed, present: &Present) -> Details {
         started: vm.run.as_ref().map(|run| run.started.clone()),
         running_accel: vm.run.as_ref().map(|run| run.accel.clone()),
         pid: vm.run.as_ref().and_then(|_| detached::find_by_stdin(&run_lock)).map(|process| process.pid),
+        screen: screen.cloned(),
+        screen_password: screen.map(|_| ctx.registry().dir(&vm.entry.name).file(VmDir::SCREEN_PASSWORD)),
+        dir: record.and_then(|record| record.dir.clone()),
         uuid: record.map(|record| record.uuid.clone()),
         machine: record.and_then(|record| record.machine.clone()),
         accel: own.map(|record| record.accel),
@@ -128,6 +138,12 @@ fn text(vm: &Details) -> String {
         ("memory", summary.ram_mib.map(|mib| format!("{mib} MiB"))),
         ("cpus", summary.cpus.map(|cpus| cpus.to_string())),
         ("disk", summary.disk_gib.map(|gib| format!("{gib} GiB"))),
+        ("overlay", summary.overlay.then(|| "every start begins with a clean disk".to_owned())),
+        ("audio", summary.audio.then(|| "this machine's sound and microphone".to_owned())),
+        ("desktop", summary.desktop.map(|resolution| resolution.to_string())),
+        ("screen", vm.screen.as_ref().map(|address| format!("`remote-viewer {address}`"))),
+        ("password", vm.screen_password.as_ref().map(|path| format!("in {}", path.display()))),
+        ("folder", vm.dir.as_ref().map(|dir| dir.display().to_string())),
         ("ports", Some(ports.join(" ")).filter(|text| !text.is_empty())),
         ("claude", summary.claude.map(|mode| mode.to_string())),
         ("labels", Some(labels.join(" ")).filter(|text| !text.is_empty())),

@@ -18,12 +18,14 @@ pub mod exec;
 mod exec_many;
 pub mod fetch;
 mod fetched;
+mod foreground;
 pub mod forward;
 pub mod generate;
 mod git;
 mod hold;
 pub mod image;
 pub mod info;
+pub mod launch;
 pub mod logs;
 pub mod ls;
 pub mod port;
@@ -51,11 +53,14 @@ pub mod words;
 
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
-use crate::cli::root::Command;
+use crate::cli::root::{Cli, Command};
 use crate::ui::terminal::Terminal;
 
 /// Runs a verb and returns the exit code.
-pub fn run(command: Command, terminal: Terminal) -> Result<u8, Failure> {
+pub fn run(cli: Cli, terminal: Terminal) -> Result<u8, Failure> {
+    let Some(command) = cli.command else {
+        return launch::run(&Context::open(terminal)?, cli.launch);
+    };
     let ctx = match command {
         Command::HoldConnections => return hold::run(),
         Command::Generate(args) => return generate::run(&terminal, &args),

@@ -41,7 +41,7 @@ const MAX_PROMPT: usize = 10 << 20;
 /// How many parts of a log wait here for who reads them.
 const QUEUE: usize = 16;
 
-/// Arguments of `run`.
+/// Give agents in VMs a prompt, wait for what they make of it, and show that side by side
 #[derive(Debug, clap::Args)]
 #[command(
     override_usage = "ai-vm run [OPTIONS] NAME... -- PROMPT",

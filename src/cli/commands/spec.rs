@@ -15,6 +15,7 @@ use crate::lifecycle::shares::{self, Wanted};
 use crate::project::file::Wishes;
 use crate::registry::ports::{DEFAULT_GUEST_PORTS, PortRequest};
 use crate::registry::record::Record;
+use crate::vm::desktop::Resolution;
 use crate::vm::guest::{Family, Guest, Nixos};
 use crate::vm::label::Label;
 use crate::vm::login_mode::LoginMode;
@@ -57,13 +58,13 @@ impl SpecShares {
 #[command(next_help_heading = "New VM")]
 pub struct SpecArgs {
     /// Memory: 8, 8gb, 512mb [default: 8gb]
-    #[arg(long, value_name = "SIZE", value_parser = value::<MemorySize>)]
+    #[arg(short, long, value_name = "SIZE", value_parser = value::<MemorySize>)]
     ram: Option<MemorySize>,
     /// Processors: 4, 4cpu [default: 2]
-    #[arg(long, value_name = "COUNT", value_parser = value::<CpuCount>)]
+    #[arg(short, long, value_name = "COUNT", value_parser = value::<CpuCount>)]
     cpu: Option<CpuCount>,
     /// Disk: 50, 50gb, 1tb; takes space only as the guest writes [default: 50gb]
-    #[arg(long, value_name = "SIZE", value_parser = value::<DiskSize>)]
+    #[arg(short, long, value_name = "SIZE", value_parser = value::<DiskSize>)]
     storage: Option<DiskSize>,
     /// The system: `nixos` is built by Nix, `debian` is made on this machine, `image` is one you bring with --image
     /// [default: nixos where there is Nix, else debian]
@@ -108,6 +109,22 @@ pub struct SpecArgs {
     share_claude_auth: bool,
     #[command(flatten)]
     shares: SpecShares,
+    /// Begin every start with a clean disk. What the VM forgets then: all files, packages, settings and logins in it; what it
+    /// keeps: its name, ports and keys, and what is in shared folders
+    #[arg(short, long)]
+    overlay: bool,
+    /// Let the VM play to this machine's sound, and hear its microphone (PulseAudio or PipeWire)
+    #[arg(short, long)]
+    audio: bool,
+    /// Give the VM a screen: a window where this QEMU can open one, else for a viewer on loopback; `info` says where
+    #[arg(short, long)]
+    desktop: bool,
+    /// The size of that screen in pixels [default: 1920x1080]
+    #[arg(long, value_name = "WIDTHxHEIGHT", requires = "desktop", value_parser = value::<Resolution>)]
+    resolution: Option<Resolution>,
+    /// The folder in which its disk is to lie, where a command has an option for that.
+    #[arg(skip)]
+    pub dir: Option<PathBuf>,
 }
 
 impl SpecArgs {
@@ -127,6 +144,7 @@ impl SpecArgs {
         if self.claude().is_none() {
             self.claude = wishes.claude;
         }
+        self.overlay |= wishes.overlay;
         if self.port.is_empty() {
             self.port.clone_from(&wishes.ports);
         }
@@ -162,6 +180,14 @@ impl SpecArgs {
             ("SSH port", self.ssh_port.is_some_and(|port| record.ssh().map(|f| f.host) != Some(port))),
             ("Claude login", differs(self.claude().as_ref(), Some(&record.claude))),
             ("shares", !self.shares.are_met_by(&record.shares)),
+            ("overlay", self.overlay && !record.overlay),
+            ("audio", self.audio && !record.audio),
+            ("desktop", self.desktop && record.desktop.is_none()),
+            ("folder", self.dir.is_some() && !self.is_in(record)),
+            (
+                "resolution",
+                differs(self.resolution.as_ref(), record.desktop.map(|has| has.resolution).as_ref()),
+            ),
             ("labels", !self.labels.iter().all(|label| label.matches(&record.labels))),
         ];
         checks.into_iter().filter(|(_, differs)| *differs).map(|(what, _)| what).collect()
@@ -184,7 +210,15 @@ impl SpecArgs {
             labels: self.labels.iter().map(|label| (label.key.clone(), label.value.clone())).collect(),
             claude: self.claude().or(ctx.config.claude).unwrap_or_default(),
             shares: shares::choose(&ctx.engine, &self.shares.wanted())?,
+            dir: self.dir.clone(),
+            overlay: self.overlay,
+            audio: self.audio,
+            desktop: self.desktop.then(|| self.resolution.unwrap_or(Resolution::DEFAULT)),
         })
+    }
+
+    fn is_in(&self, record: &Record) -> bool {
+        self.dir.as_ref().and_then(|dir| std::fs::canonicalize(dir).ok()) == record.dir
     }
 
     fn claude(&self) -> Option<LoginMode> {

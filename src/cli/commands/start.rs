@@ -4,15 +4,17 @@ use std::time::{Duration, Instant};
 
 use crate::claude::login::deliver::{IN_PASSING, Logins};
 use crate::claude::login::error::LoginError;
+use crate::cli::commands::foreground;
 use crate::cli::config_sync::ConfigSync;
 use crate::cli::context::Context;
 use crate::cli::each::{EachArgs, Job, each};
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Failure, UsageError};
 use crate::cli::targets::Targets;
 use crate::cli::values::duration;
 use crate::diagnostic::Diagnostic;
 use crate::lifecycle::event::Event;
 use crate::lifecycle::ready::Patience;
+use crate::lifecycle::run::Run;
 use crate::lifecycle::start::How;
 use crate::lifecycle::{reach, shares, start};
 
@@ -32,6 +34,9 @@ pub struct Args {
     /// Return as soon as QEMU runs
     #[arg(long)]
     no_wait: bool,
+    /// Show the console of one VM, and pass keys to it, until it ends; Ctrl-C stops it
+    #[arg(long, conflicts_with_all = ["no_wait", "json"])]
+    console: bool,
     /// Begin with an empty disk; what is on the old one is lost
     #[arg(long)]
     new_disk: bool,
@@ -54,6 +59,16 @@ pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
     let names = args.targets.named_own(ctx, "start")?;
     let timeout = args.timeout;
     let how = How { new_disk: args.new_disk, base: args.system.base };
+    if args.console {
+        return match names.as_slice() {
+            [name] => foreground::run(ctx, name, how),
+            _ => Err(UsageError {
+                message: "`--console` shows one VM".to_owned(),
+                hint: "name one: `ai-vm start --console NAME`".to_owned(),
+            }
+            .into()),
+        };
+    }
     if args.no_wait {
         return each(ctx, "start", args.many, names, |vm| async move {
             may_begin(&vm, how)?;
@@ -69,9 +84,16 @@ const fn logins(vm: &Job) -> Logins<'_> {
     Logins { engine: &vm.engine, name: &vm.name, route: IN_PASSING, listener: &vm.listener }
 }
 
-/// Refuses a new disk where the newest login might go with the old one.
-fn may_begin(vm: &Job, how: How) -> Result<(), LoginError> {
-    if how.new_disk { logins(vm).may_go() } else { Ok(()) }
+/// Refuses a new disk where the newest login might go with the old one. A VM that keeps nothing is only warned of.
+pub fn may_begin(vm: &Job, how: How) -> Result<(), LoginError> {
+    if how.new_disk {
+        return logins(vm).may_go();
+    }
+    let overlay = vm.engine.registry.get(&vm.name).is_ok_and(|record| record.overlay);
+    if let Some(error) = Some(vm).filter(|_| overlay).and_then(|vm| logins(vm).may_go().err()) {
+        (vm.listener)(Event::Warning(error.to_string()));
+    }
+    Ok(())
 }
 
 /// Starts one VM, waits until it is ready, and says how to reach it.
@@ -99,5 +121,7 @@ pub async fn until_ready(
     }
     let port = vm.engine.registry.get(&vm.name).unwrap_or(record).ssh().map(|forward| forward.host);
     let port = port.map(|port| port.to_string()).unwrap_or_default();
-    Ok(format!("ready in {:.1} s, SSH on port {port}", begun.elapsed().as_secs_f64()))
+    let screen = Run::read(&vm.engine.registry.dir(&vm.name)).and_then(|run| run.screen);
+    let screen = screen.map(|address| format!(", screen at {address}")).unwrap_or_default();
+    Ok(format!("ready in {:.1} s, SSH on port {port}{screen}", begun.elapsed().as_secs_f64()))
 }

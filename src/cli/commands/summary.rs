@@ -9,6 +9,7 @@ use crate::cli::commands::share::ShareSummary;
 use crate::lifecycle::observe::Observed;
 use crate::lifecycle::present::Present;
 use crate::lifecycle::shares;
+use crate::vm::desktop::Resolution;
 use crate::vm::guest::Guest;
 use crate::vm::login_mode::LoginMode;
 use crate::vm::name::VmName;
@@ -39,6 +40,12 @@ pub struct Summary {
     pub ports: Vec<PortSummary>,
     /// The folders of this machine that it sees.
     pub shares: Vec<ShareSummary>,
+    /// Whether every start begins with a clean disk.
+    pub overlay: bool,
+    /// Whether it has sound.
+    pub audio: bool,
+    /// The size of its screen, if it has one.
+    pub desktop: Option<Resolution>,
     /// How Claude Code in it is logged in.
     pub claude: Option<LoginMode>,
     /// Labels.
@@ -88,6 +95,9 @@ impl Summary {
                 .iter()
                 .map(|(share, state)| ShareSummary::new(share, *state))
                 .collect(),
+            overlay: record.is_some_and(|record| record.overlay),
+            audio: record.is_some_and(|record| record.audio),
+            desktop: record.and_then(|record| record.desktop).map(|desktop| desktop.resolution),
             claude: record.map(|record| record.claude),
             labels: record.map(|record| record.labels.clone()).unwrap_or_default(),
             created: record.map(|record| record.created.clone()),

@@ -20,8 +20,8 @@ use crate::vm::name::VmName;
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "A repository can have a file `.ai-vm.toml` at its top, which `ai-vm up` without a name follows, or with the \
-    name that it says. What is typed comes first. It may say `name`, `ram`, `cpu`, `storage` and `user`; and, once you have \
-    agreed to just that text with `ai-vm trust`: `guest`, `image`, `sha256`, `flake`, `claude`, `ports`, `share-rw`, \
+    name that it says. What is typed comes first. It may say `name`, `ram`, `cpu`, `storage`, `user` and `overlay`; and, once you \
+    have agreed to just that text with `ai-vm trust`: `guest`, `image`, `sha256`, `flake`, `claude`, `ports`, `share-rw`, \
     `share-ro` and `labels`, or more than this machine can spare.\n\n\
     Examples:\n  \
     ai-vm up web                                          make it, start it, wait for it\n  \

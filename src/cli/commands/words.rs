@@ -69,9 +69,16 @@ fn candidates(ctx: &Context, before: &[String], typed: &str) -> Result<Vec<Candi
         rest = further;
     }
     let below: Vec<&Command> = command.get_subcommands().filter(|verb| !verb.is_hide_set()).collect();
-    if !below.is_empty() && !typed.starts_with('-') {
-        let one = |verb: &&Command| candidate(verb.get_name(), verb.get_about());
-        return Ok(if rest.is_empty() { below.iter().map(one).collect() } else { Vec::new() });
+    let takes_names = command.get_positionals().next().is_some();
+    if !below.is_empty() && !typed.starts_with('-') && (rest.is_empty() || !takes_names) {
+        let mut found = Vec::new();
+        if rest.is_empty() {
+            found.extend(below.iter().map(|verb| candidate(verb.get_name(), verb.get_about())));
+            if let Some(arg) = command.get_positionals().next() {
+                found.extend(values(ctx, arg, false)?);
+            }
+        }
+        return Ok(found);
     }
     if let Some(option) = rest.last().and_then(|word| option(&command, word)).filter(|arg| takes_value(arg)) {
         return values(ctx, option, true);

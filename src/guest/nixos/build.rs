@@ -22,6 +22,7 @@ use crate::host::layout::Layout;
 use crate::host::process;
 use crate::host::program::ProcessError;
 use crate::host::staging::Staging;
+use crate::vm::desktop::Resolution;
 
 /// How long a build may take: a kernel that has to be compiled takes hours on a small machine.
 pub const LIMIT: Duration = Duration::from_secs(12 * 3600);
@@ -38,13 +39,40 @@ pub struct Wanted {
     pub uid: u32,
     /// The release whose defaults the data of the VM follow; without one, that of the flake.
     pub state_version: Option<String>,
+    /// What else it is to have.
+    pub features: Features,
+}
+
+/// What a system can have and mostly has not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Features {
+    /// A store that is in memory, for a VM that begins with a clean disk at each start.
+    pub overlay: bool,
+    /// Sound.
+    pub audio: bool,
+    /// A desktop on a screen of this size.
+    pub desktop: Option<Resolution>,
 }
 
 impl Wanted {
     /// Returns the arguments of the flake's `makeCustomVM`.
     fn json(&self) -> String {
         let user = json!({ "name": self.user, "uid": self.uid });
-        json!({ "schema": 1, "users": [user], "stateVersion": self.state_version }).to_string()
+        let mut wanted = json!({ "schema": 1, "users": [user], "stateVersion": self.state_version });
+        let Features { overlay, audio, desktop } = self.features;
+        // What is not wanted is not said, so that it is the same system, and the same kind, as before there were these.
+        let said = [
+            ("overlay", overlay.then(|| json!(true))),
+            ("audio", audio.then(|| json!(true))),
+            ("desktop", desktop.map(|_| json!(true))),
+            ("resolution", desktop.map(|resolution| json!(resolution))),
+        ];
+        for (key, value) in said {
+            if let (Some(wanted), Some(value)) = (wanted.as_object_mut(), value) {
+                wanted.insert(key.to_owned(), value);
+            }
+        }
+        wanted.to_string()
     }
 
     /// Returns a text that is the same for what is built from one flake to the same end.
@@ -178,6 +206,7 @@ mod tests {
             user: user.into(),
             uid: 1000,
             state_version: state_version.map(str::to_owned),
+            features: Features::default(),
         };
         let one = wanted("dev", None).key(&flake("path:/a"));
         assert_eq!(one, wanted("dev", Some("26.11")).key(&flake("path:/a")));
@@ -188,5 +217,9 @@ mod tests {
             wanted("dev", None).json(),
             r#"{"schema":1,"stateVersion":null,"users":[{"name":"dev","uid":1000}]}"#
         );
+        let features = Features { overlay: true, audio: false, desktop: Some("1280x720".parse().unwrap()) };
+        let more = Wanted { features, ..wanted("dev", None) }.json();
+        assert!(more.contains(r#""overlay":true"#) && more.contains(r#""resolution":"1280x720""#), "{more}");
+        assert!(more.contains(r#""desktop":true"#) && !more.contains("audio"), "{more}");
     }
 }

@@ -8,5 +8,5 @@ mod health;
 pub mod manifest;
 mod progress;
 
-pub use build::{LIMIT, NixError, Wanted, build};
+pub use build::{Features, LIMIT, NixError, Wanted, build};
 pub use health::{Health as NixHealth, health, is_usable};
