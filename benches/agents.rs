@@ -28,7 +28,7 @@ use std::os::unix::fs::PermissionsExt;
 use measure::{Contender, Runs, compare};
 use openssh::Bench;
 
-const ROUNDS: usize = 20;
+const ROUNDS: usize = 10;
 const FLEET: usize = 16;
 
 /// How many agents each machine has.
@@ -58,6 +58,6 @@ fn main() {
 
 fn side_by_side(what: &str, bench: &Bench, goal: &'static str) {
     let all = Contender::new("ai-vm agents", bench.ai_vm(&["agents"])).with(Some(bench)).aiming_at(goal);
-    let one = Contender::new("ai-vm agents vm-0", bench.ai_vm(&["agents", "vm-0"]));
+    let one = Contender::new("ai-vm agents vm-0", bench.ai_vm(&["agents", "vm-0"])).with(Some(bench));
     compare(what, ROUNDS, Runs::Short, &[all], &one);
 }
