@@ -48,6 +48,8 @@ pub(super) fn run(ctx: &Context, which: &Which, raw: bool, follow: bool) -> Resu
                 }
                 (_, false) => ctx.print(&filter::lines(&format!("{}\n", guest.screen(&id).await?)))?,
             },
+            // Nothing of that goes on.
+            Err(error) if follow => return Err(error.into()),
             Err(error) => show_copy(ctx, which, raw, error).await?,
         }
         Ok(0)
