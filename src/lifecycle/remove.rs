@@ -37,7 +37,9 @@ pub async fn remove(
     tokio::task::spawn_blocking(move || {
         // First what lies elsewhere, which nobody would find when the VM is gone.
         folder::clear(&engine.registry.dir(&name), &name, engine.registry.get(&name))?;
-        Ok::<_, LifecycleError>(drop(engine.registry.remove(&name)?))
+        let removed = engine.registry.remove(&name)?;
+        drop(removed);
+        Ok::<_, LifecycleError>(())
     })
     .await??;
     Ok(())

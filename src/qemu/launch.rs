@@ -115,7 +115,9 @@ pub async fn launch(
     limit: Duration,
 ) -> Result<(), LaunchError> {
     // A stale socket would be taken for the new one, and the words of an earlier launch for this one's.
-    files::remove_if_there(&dir.file(VmDir::QMP_SOCKET))?;
+    for socket in [VmDir::QMP_SOCKET, VmDir::CONSOLE_SOCKET] {
+        files::remove_if_there(&dir.file(socket))?;
+    }
     for (log, earlier) in
         [(VmDir::QEMU_LOG, VmDir::EARLIER_QEMU_LOG), (VmDir::CONSOLE_LOG, VmDir::EARLIER_CONSOLE_LOG)]
     {

@@ -85,7 +85,7 @@ pub fn run(ctx: &Context, args: Args) -> Result<u8, Failure> {
     match folder::write_script(record.dir.as_deref().unwrap_or(&here), &record, &script(ctx, &record)?) {
         Ok(path) => ctx.terminal.status(&format!("{name}: `{}` starts it again", path.display())),
         Err(error) => {
-            ctx.terminal.warn(&format!("{name}: the script that starts it again was not written: {error}"))
+            ctx.terminal.warn(&format!("{name}: the script that starts it again was not written: {error}"));
         }
     }
     foreground::run(ctx, &name, How::default())

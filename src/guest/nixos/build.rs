@@ -62,8 +62,8 @@ impl Wanted {
         let Features { overlay, audio, desktop } = self.features;
         // What is not wanted is not said, so that it is the same system, and the same kind, as before there were these.
         let said = [
-            ("overlay", overlay.then(|| json!(true))),
-            ("audio", audio.then(|| json!(true))),
+            ("overlay", overlay.then_some(json!(true))),
+            ("audio", audio.then_some(json!(true))),
             ("desktop", desktop.map(|_| json!(true))),
             ("resolution", desktop.map(|resolution| json!(resolution))),
         ];
