@@ -45,6 +45,11 @@ fn type_and_see(pty: &mut Pty, keys: &str) {
     // Typed before the firmware is done, they are lost.
     pty.expect("its console follows");
     let deadline = Instant::now() + Duration::from_secs(30);
+    // Until then it is the terminal itself that says again what is typed.
+    while pty.is_cooked() {
+        assert!(Instant::now() < deadline, "{}", pty.screen());
+        std::thread::sleep(Duration::from_millis(10));
+    }
     while !pty.screen().contains(keys) {
         assert!(Instant::now() < deadline, "{}", pty.screen());
         pty.type_keys(keys);
