@@ -70,7 +70,8 @@ impl Vm {
             sound: None,
             screen: None,
         };
-        let held = lock::try_exclusive(&self.dir.file(VmDir::RUN_LOCK)).unwrap().unwrap();
+        // Another test's program that is being started has our last look at the lock until it has begun.
+        let held = lock::exclusive(&self.dir.file(VmDir::RUN_LOCK), Duration::from_secs(1)).unwrap();
         let qemu = ai_vm::qemu::binary(None).unwrap();
         launch(&qemu, machine.args(), Vec::new(), &self.dir, held, Duration::from_secs(20)).await
     }

@@ -4,6 +4,8 @@ use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
+use tokio::time::{Instant, sleep};
+
 use crate::host::layout::VmDir;
 use crate::host::{lock, random};
 use crate::lifecycle::Engine;
@@ -28,6 +30,10 @@ const PORT_TRIES: usize = 5;
 const FORGETS: &str = "as `--overlay` says, every start begins with a clean disk: files, packages, settings and logins \
     in it are gone then, and only its shared folders keep what was written";
 
+/// How long somebody may hold a VM's lock who only looks whether it is alive: a moment, and until a program that is being
+/// started beside has begun.
+const GLANCE: Duration = Duration::from_millis(50);
+
 /// How a VM is to be started.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct How {
@@ -49,9 +55,7 @@ pub async fn launch_vm(
     if engine.registry.get(name)?.guest.is_adopted() {
         return Err(LifecycleError::Adopted { name: name.clone() });
     }
-    let Some(mut run_lock) = lock::try_exclusive(&engine.registry.dir(name).file(VmDir::RUN_LOCK))? else {
-        return Ok(());
-    };
+    let Some(mut run_lock) = run_lock(engine, name).await? else { return Ok(()) };
     let mut refused: Vec<Port> = Vec::new();
     loop {
         let how = How { new_disk: how.new_disk && refused.is_empty(), ..how };
@@ -62,10 +66,23 @@ pub async fn launch_vm(
             other => return other,
         }
         // The lock went to the QEMU that ended.
-        match lock::try_exclusive(&engine.registry.dir(name).file(VmDir::RUN_LOCK))? {
+        match self::run_lock(engine, name).await? {
             Some(again) => run_lock = again,
             None => return Ok(()),
         }
+    }
+}
+
+/// Takes the lock that says that a VM is alive; `None` when it is.
+async fn run_lock(engine: &Engine, name: &VmName) -> Result<Option<File>, LifecycleError> {
+    let path = engine.registry.dir(name).file(VmDir::RUN_LOCK);
+    let end = Instant::now() + GLANCE;
+    loop {
+        let lock = lock::try_exclusive(&path)?;
+        if lock.is_some() || Instant::now() >= end {
+            return Ok(lock);
+        }
+        sleep(GLANCE / 10).await;
     }
 }
 
