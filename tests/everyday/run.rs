@@ -92,7 +92,7 @@ impl Drop for Stage {
 }
 
 /// What a prompt does that waits for the test, says more, and fails.
-const UNTIL_TOLD: &str = "go\n!: >~/begun.$AI_VM_RUN; until [ -e ~/go ]; do sleep 0.02; done\n";
+const UNTIL_TOLD: &str = "go\n!: >~/begun.$AI_VM_RUN; until [ -e ~/go ] || [ ! -e ~ ]; do sleep 0.02; done\n";
 
 fn read(dir: &std::path::Path, name: &str) -> String {
     fs::read_to_string(dir.join(name)).unwrap_or_default()
@@ -191,7 +191,7 @@ fn several_are_a_table_or_json_and_no_more_at_once_than_asked_for() {
 fn dropped_links_lose_nothing_and_double_nothing() {
     let it = Stage::new();
     let body = "many\n!: >~/begun.1; i=0; while [ $i -lt 3000 ]; do echo \"line $i\"; i=$((i + 1)); \
-                [ $((i % 100)) != 0 ] || sleep 0.1; done; until [ -e ~/go ]; do sleep 0.02; done";
+                [ $((i % 100)) != 0 ] || sleep 0.1; done; until [ -e ~/go ] || [ ! -e ~ ]; do sleep 0.02; done";
     let child = it.begin(&["--", body]);
     it.expect("the run", |it| it.path("begun.1").exists());
     for _ in 0..8 {
@@ -258,7 +258,7 @@ fn a_signal_leaves_them_going_on_and_says_what_can_be_done() {
 fn who_was_killed_goes_on_where_it_was() {
     let it = Stage::new();
     let body = "many\n!i=0; while [ $i -lt 2000 ]; do echo \"line $i\"; i=$((i + 1)); done; : >~/begun.1; \
-                until [ -e ~/go ]; do sleep 0.02; done; echo 'line 2000'";
+                until [ -e ~/go ] || [ ! -e ~ ]; do sleep 0.02; done; echo 'line 2000'";
     let mut child = it.begin(&["--", body]);
     it.expect("the run", |it| it.path("begun.1").exists());
     let dir = it.agent();
