@@ -2,14 +2,14 @@
 
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::cli::commands::creds::{Ending, pass_on};
-use crate::cli::commands::start::{may_begin, until_ready};
+use crate::cli::commands::start::{may_begin, once_launched};
 use crate::cli::config_sync::ConfigSync;
 use crate::cli::context::Context;
 use crate::cli::each::Job;
@@ -46,6 +46,7 @@ pub fn run(ctx: &Context, name: &VmName, how: How) -> Result<u8, Failure> {
 }
 
 async fn watch(ctx: &Context, name: &VmName, how: How, ending: &Ending) -> Result<u8, Failure> {
+    let begun = Instant::now();
     let mut interrupted = Box::pin(signals::end().map_err(RuntimeError)?);
     let ran_before = console::qemu(&ctx.engine, name).is_some();
     let job = |listener| Job { engine: ctx.engine.clone(), name: name.clone(), listener };
@@ -70,7 +71,7 @@ async fn watch(ctx: &Context, name: &VmName, how: How, ending: &Ending) -> Resul
     let mut before = Before::open(ctx, name, ran_before)?;
     let vm = job(before.listener());
     let settling =
-        tokio::spawn(settle(job(before.listener()), before.raw.is_some(), ConfigSync::automatic(ctx)));
+        tokio::spawn(settle(job(before.listener()), begun, before.raw.is_some(), ConfigSync::automatic(ctx)));
     let ended = console::ended(&ctx.engine, name, qemu);
     let ended = tokio::select! {
         ended = ended => Some(ended),
@@ -105,9 +106,9 @@ async fn stop(vm: &Job, ending: &Ending, is_raw: bool) -> Result<u8, Failure> {
 }
 
 /// Does what is done for a VM whenever it starts: its login, its configuration.
-async fn settle(vm: Job, is_raw: bool, config: Option<ConfigSync>) {
+async fn settle(vm: Job, begun: Instant, is_raw: bool, config: Option<ConfigSync>) {
     let name = vm.name.clone();
-    let said = until_ready(vm, READY, How::default(), config).await.unwrap_or_else(|error| error.to_string());
+    let said = once_launched(&vm, begun, READY, config).await.unwrap_or_else(|error| error.to_string());
     say(is_raw, &format!("{name}: {said}"));
 }
 

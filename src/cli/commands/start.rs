@@ -104,9 +104,20 @@ pub async fn until_ready(
     config: Option<ConfigSync>,
 ) -> Result<String, Box<dyn Diagnostic>> {
     let begun = Instant::now();
-    let record = vm.engine.registry.get(&vm.name)?;
     may_begin(&vm, how)?;
     start::launch_vm(&vm.engine, &vm.name, how, &vm.listener).await?;
+    once_launched(&vm, begun, timeout, config).await
+}
+
+/// Waits until a VM that has been launched is ready, gives it what it gets at a start, and says how to reach it. Launches
+/// none that has ended meanwhile.
+pub async fn once_launched(
+    vm: &Job,
+    begun: Instant,
+    timeout: Duration,
+    config: Option<ConfigSync>,
+) -> Result<String, Box<dyn Diagnostic>> {
+    let record = vm.engine.registry.get(&vm.name)?;
     reach::wait(&vm.engine, &vm.name, Patience::of(timeout), &vm.listener).await?;
     if let Some(share) = shares::missing(&vm.engine, &vm.name, &vm.listener).await {
         (vm.listener)(Event::Warning(format!(
@@ -115,9 +126,9 @@ pub async fn until_ready(
             vm.name
         )));
     }
-    logins(&vm).at_start().await;
+    logins(vm).at_start().await;
     if let Some(config) = config {
-        config.at_start(&vm).await;
+        config.at_start(vm).await;
     }
     let port = vm.engine.registry.get(&vm.name).unwrap_or(record).ssh().map(|forward| forward.host);
     let port = port.map(|port| port.to_string()).unwrap_or_default();
