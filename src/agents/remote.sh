@@ -136,7 +136,8 @@ begin() {
   put "$dir" kind session && put "$dir" cwd "$PWD" && put "$dir" command "$(printf %.200s "$name" | tr '\n\r\t' '   ')" ||
     abandon 83
   umask "$mask"
-  set -- tmux -u -L ai-vm -f /dev/null start-server ';' \
+  # Keys that come at once are keys all the same: what is taken for a paste goes past the way out.
+  set -- tmux -u -L ai-vm -f /dev/null start-server ';' set-option -g assume-paste-time 0 ';' \
     set-option -g history-limit 50000 ';' set-option -g status off ';' set-option -g mouse on ';' \
     set-option -g prefix None ';' set-option -s escape-time 10 ';' set-option -g focus-events on ';' \
     bind-key -n 'C-]' detach-client ';' set-environment -g COLORTERM truecolor ';' \
