@@ -24,17 +24,18 @@ pub fn like_ours() -> TerminalRequest {
 /// Carries this process's streams to and from a program and returns its exit code: the guest's own, or 128+N when
 /// signal N killed it.
 ///
-/// With `tty` the terminal here is in raw mode meanwhile.
+/// `terminal` is the one that the program was given; the terminal here is in raw mode meanwhile.
 /// INT, TERM, HUP and QUIT are passed on; a second one gives up. TERM and HUP, which programs send that do not ask
 /// twice, give up by themselves if the command does not end.
-pub async fn attach(running: Running, tty: bool) -> Result<u8, SessionError> {
-    let raw = if tty && rustix::termios::isatty(io::stdin()) {
+pub async fn attach(running: Running, terminal: Option<&TerminalRequest>) -> Result<u8, SessionError> {
+    let raw = if terminal.is_some() && rustix::termios::isatty(io::stdin()) {
         Some(Arc::new(RawMode::enter().map_err(SessionError::Terminal)?))
     } else {
         None
     };
     let shared = raw.as_ref().map(Arc::downgrade).unwrap_or_default();
-    let control = signals::pass_on(shared).map_err(SessionError::Terminal)?;
+    let asked = terminal.map(|terminal| (terminal.columns, terminal.rows));
+    let control = signals::from_terminal(shared, asked).map_err(SessionError::Terminal)?;
     let streams = Streams {
         stdin: stdio::stdin(),
         stdout: stdio::output(io::stdout()),

@@ -15,13 +15,24 @@ use crate::ssh::program::Control;
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// Passes INT, TERM, HUP and QUIT on, and the size of the terminal. A second signal gives up. TERM and HUP, which
-/// programs send that do not ask twice, give up by themselves if the command does not end.
+/// programs send that do not ask twice, give up by themselves if the command does not end. Listening begins before this
+/// returns; it must be called within the runtime.
+pub fn pass_on() -> io::Result<mpsc::Receiver<Control>> {
+    from_terminal(Weak::new(), None)
+}
+
+/// Passes the same on for a program that has a terminal like the one here, which was asked for with these columns and rows:
+/// when they are others by now, that is passed on first.
 ///
-/// After the process was stopped and goes on, a terminal that is in raw mode is made so again. Listening begins before
-/// this returns; it must be called within the runtime.
-pub fn pass_on(raw: Weak<RawMode>) -> io::Result<mpsc::Receiver<Control>> {
+/// After the process was stopped and goes on, a terminal that is in raw mode is made so again.
+pub fn from_terminal(raw: Weak<RawMode>, asked: Option<(u32, u32)>) -> io::Result<mpsc::Receiver<Control>> {
     let (sender, receiver) = mpsc::channel(8);
     let mut signals = Signals::listen()?;
+    let (columns, rows) = terminal::size(io::stdout());
+    if asked.is_some_and(|asked| asked != (columns, rows)) {
+        // The channel is empty: it has room.
+        let _ = sender.try_send(Control::Resize { columns, rows });
+    }
     tokio::spawn(async move {
         loop {
             let control = match signals.next().await {

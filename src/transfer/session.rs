@@ -69,7 +69,7 @@ impl Wanted {
     /// Listens to signals. To be called in the runtime.
     pub fn until_signal(watches: Vec<Arc<Watch>>) -> std::io::Result<Self> {
         use crate::ssh::program::Control;
-        let mut signals = signals::pass_on(std::sync::Weak::new())?;
+        let mut signals = signals::pass_on()?;
         let (sender, receiver) = watch::channel(None);
         tokio::spawn(async move {
             while let Some(control) = signals.recv().await {

@@ -11,18 +11,29 @@ fn a_shell_has_a_terminal_of_the_right_size_and_leaves_ours_as_it_was() {
     pty.expect("30 100");
     pty.expect("TERM=xterm-256color");
     assert!(!pty.is_cooked(), "the terminal is not in raw mode while the shell has it");
+    // A command of its own hears of the new size: bash, before it prompts, can put back the one that it has just asked for.
+    pty.type_keys("sh -c 'trap \"stty size\" WINCH; echo be\"\"gin; while :; do sleep 0.1; done'\r");
+    pty.expect("begin");
     pty.resize(77, 22);
-    pty.type_keys("sleep 0.2; stty size\r");
     pty.expect("22 77");
     // The keyboard's interrupt goes to the command there, not to the program here.
-    pty.type_keys("echo be''gin; sleep 1000\r");
-    pty.expect("begin");
     pty.type_keys("\x03");
     pty.type_keys("echo after=$?\r");
     pty.expect("after=130");
     pty.type_keys("exit 9\r");
     assert_eq!(pty.exit_code(), 9);
     assert!(pty.is_cooked(), "the terminal was not put back");
+}
+
+#[test]
+fn a_terminal_that_changes_while_the_vm_is_waited_for_has_its_new_size() {
+    let mut guest = Guest::silent();
+    let mut pty = Pty::run(&guest.home.command(&["shell", "vm", "--", "stty", "size"]));
+    pty.expect("vm: ");
+    pty.resize(77, 22);
+    guest.start_server("");
+    pty.expect("22 77");
+    assert_eq!(pty.exit_code(), 0);
 }
 
 #[test]

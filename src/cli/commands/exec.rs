@@ -183,7 +183,7 @@ pub fn run_in(
                 .await
                 .map_err(not_run)?
         };
-        exec::attach(running, tty).await.map_err(|error| match error {
+        exec::attach(running, terminal.as_ref()).await.map_err(|error| match error {
             SessionError::Lost(_) => {
                 let has_console = ctx.registry().get(name).is_ok_and(|record| !record.guest.is_adopted());
                 Failure::with_code(Lost { name: name.clone(), has_console, again, error }, LOST)

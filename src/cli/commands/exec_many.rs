@@ -1,7 +1,6 @@
 //! `ai-vm exec` in many VMs: one command, output under each one's name, one exit code for all.
 
 use std::io::{self, Read};
-use std::sync::Weak;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -150,7 +149,7 @@ pub fn run(
 
 /// Passes signals on, and says what the first one did: the second one gives up.
 fn announced(ctx: &Context) -> Result<mpsc::Receiver<Control>, Failure> {
-    let mut signals = signals::pass_on(Weak::new()).map_err(crate::cli::failure::RuntimeError)?;
+    let mut signals = signals::pass_on().map_err(crate::cli::failure::RuntimeError)?;
     let (sender, receiver) = mpsc::channel(8);
     let terminal = ctx.terminal;
     tokio::spawn(async move {

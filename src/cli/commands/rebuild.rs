@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -92,7 +92,7 @@ pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
     let stages: Stages =
         Arc::new(Mutex::new(names.iter().map(|name| (name.clone(), Stage::NotBegun)).collect()));
     let all = ctx.block_on(async {
-        let mut signals = signals::pass_on(Weak::new()).map_err(RuntimeError)?;
+        let mut signals = signals::pass_on().map_err(RuntimeError)?;
         let out = stdio::output(io::stdout());
         let alone = names.len() == 1 && !args.many.are_given();
         let prefixes = if alone { vec![String::new()] } else { prefixes(&names, &ctx.terminal) };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal};
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -147,7 +147,7 @@ pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
     };
     let at_once = args.max.map_or(usize::MAX, NonZeroUsize::get);
     let ended = ctx.block_on(async {
-        let mut signals = signals::pass_on(Weak::new()).map_err(RuntimeError)?;
+        let mut signals = signals::pass_on().map_err(RuntimeError)?;
         let tell = |outcome: Result<&each::Outcome<Key>, _>| {
             ctx.beside_progress(|terminal| match outcome {
                 Err(error) => terminal.error(&LifecycleError::from(error), None),
