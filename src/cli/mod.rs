@@ -8,6 +8,7 @@ pub mod context;
 pub mod each;
 pub mod failure;
 pub mod fleet_output;
+mod launcher;
 pub mod parallel;
 pub mod project;
 pub mod prompt;
@@ -18,8 +19,6 @@ pub mod values;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use crate::cli::failure::Failure;
 use crate::host::umask;
 use crate::ui::terminal::Terminal;
@@ -27,7 +26,7 @@ use crate::ui::terminal::Terminal;
 /// Runs the command that the process was started with and returns its exit code.
 pub fn main() -> ExitCode {
     umask::close();
-    let args = match root::Cli::try_parse() {
+    let args = match root::Cli::read(std::env::args_os()) {
         Ok(args) => args,
         Err(error) => {
             let typed: Vec<_> = std::env::args_os().skip(1).collect();
@@ -41,7 +40,7 @@ pub fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
-    let terminal = Terminal::detect();
+    let terminal = Terminal { no_input: args.no_input, ..Terminal::detect() };
     match commands::run(args, terminal) {
         Ok(code) => ExitCode::from(code),
         Err(failure) => ExitCode::from(failure.report(&terminal)),

@@ -55,7 +55,7 @@ pub fn consent(ctx: &Context, project: &Project) -> Result<(), Failure> {
     if keys.is_empty() || trust == Trust::Yes {
         return Ok(());
     }
-    if !ctx.terminal.interactive {
+    if !ctx.terminal.asks() {
         let (path, was) = (project.path.clone(), trust == Trust::Changed);
         return Err(ProjectError::NotTrusted { path, keys, was }.into());
     }

@@ -2,6 +2,8 @@
 
 use std::io::{self, Read};
 
+use crate::cli::confirm::may_read_stdin;
+use crate::cli::context::Context;
 use crate::cli::failure::{Failure, UsageError};
 use crate::host::files::failed;
 
@@ -10,10 +12,13 @@ pub const ARGUMENT: usize = 100 * 1024;
 
 /// Returns the text that words are, or stdin's where they are `-`; `None` where there are none. One that is longer than
 /// `limit` bytes is an error.
-pub fn read(words: &[String], limit: usize) -> Result<Option<String>, Failure> {
+pub fn read(ctx: &Context, words: &[String], limit: usize) -> Result<Option<String>, Failure> {
     let text = match words {
         [] => return Ok(None),
-        [dash] if dash == "-" => from_stdin(limit)?,
+        [dash] if dash == "-" => {
+            may_read_stdin(ctx, "say it after `--`, or give it to stdin: `... - < FILE`")?;
+            from_stdin(limit)?
+        }
         words => words.join(" "),
     };
     let mistake = |message: String, hint: &str| Err(UsageError { message, hint: hint.to_owned() }.into());

@@ -1,6 +1,11 @@
 //! The command line as clap sees it.
 
-use clap::{Parser, Subcommand};
+use std::ffi::OsString;
+
+use clap::builder::FalseyValueParser;
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::cli::commands::{
     adopt, agents, claude, complete, config, cp, create, creds, diff, doctor, exec, fetch, forward, generate,
@@ -15,16 +20,47 @@ use crate::cli::commands::{
 #[command(after_help = "Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 conflict, 5 timeout.\n\
     `exec`, `shell`, `rebuild` and `run` pass the guest's exit code through; 125 means that ai-vm failed before anything \
     ran, 255 that the connection was lost.\n\n\
-    Start here: ai-vm up NAME && ai-vm shell NAME\n\
+    Start here: `ai-vm` alone, at a terminal, opens menus: to open a shell in a VM, or to make one.\n\
+    Or by hand: ai-vm up NAME && ai-vm shell NAME\n\
     Or in the foreground, with its console: ai-vm --ram 16 --cpu 8 --storage 100 --name NAME")]
-#[command(args_conflicts_with_subcommands = true, arg_required_else_help = true)]
+#[command(override_usage = "ai-vm\n       ai-vm [OPTIONS]\n       ai-vm <COMMAND>")]
 pub struct Cli {
-    /// What to do; without it a VM is made and run here.
+    /// What to do; without it, and with options of a VM, that is made and run here; without anything menus are opened.
     #[command(subcommand)]
     pub command: Option<Command>,
+    /// Never ask anything, as with AI_VM_NO_INPUT=1: what would be asked is an error, which names what answers it
+    #[arg(long, global = true, env = "AI_VM_NO_INPUT", value_parser = FalseyValueParser::new(), hide_env = true)]
+    pub no_input: bool,
+    /// Whether neither a verb nor a VM was typed.
+    #[arg(skip)]
+    pub is_bare: bool,
     /// What to make and run without a verb.
     #[command(flatten)]
     pub launch: launch::Args,
+}
+
+impl Cli {
+    /// Reads a command line, of which the first word is the program.
+    pub fn read(words: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let mut command = Self::command();
+        let matches = command.try_get_matches_from_mut(words)?;
+        let of_vm = of_vm(&command, &matches);
+        if let (Some(option), Some(verb)) = (&of_vm, matches.subcommand_name()) {
+            // clap's own setting for this would count options that every verb takes.
+            let message = format!("`{option}` before `{verb}` is not for a verb: write it behind");
+            return Err(command.error(ErrorKind::ArgumentConflict, message));
+        }
+        let is_bare = of_vm.is_none() && matches.subcommand_name().is_none();
+        Ok(Self { is_bare, ..Self::from_arg_matches(&matches)? })
+    }
+}
+
+/// Returns an option that was typed and is one of a VM that is run here.
+fn of_vm(command: &clap::Command, matches: &ArgMatches) -> Option<String> {
+    let of_vm = command.get_arguments().filter(|arg| !arg.is_global_set());
+    let mut typed =
+        of_vm.filter(|arg| matches.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine));
+    typed.find_map(|arg| arg.get_long().map(|long| format!("--{long}")))
 }
 
 /// The verbs.
@@ -115,8 +151,6 @@ pub enum Command {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
-    use clap::error::ErrorKind;
 
     /// Every verb, with its options, by the words that lead to it.
     fn verbs() -> Vec<(String, clap::Command)> {
@@ -126,6 +160,20 @@ mod tests {
             command.get_subcommands().filter(|verb| !verb.is_hide_set()).cloned().collect()
         };
         visible(&root).into_iter().map(|verb| (verb.get_name().to_owned(), verb)).collect()
+    }
+
+    #[test]
+    fn what_every_verb_takes_may_come_before_it_and_what_a_vm_takes_not() {
+        let read = |line: &str| Cli::read(line.split(' ').map(OsString::from));
+        for line in ["ai-vm --no-input ls", "ai-vm ls --no-input", "ai-vm share ls --no-input"] {
+            let cli = read(line).unwrap();
+            assert!(cli.no_input && !cli.is_bare && cli.command.is_some(), "{line}");
+        }
+        assert!(read("ai-vm").unwrap().is_bare && read("ai-vm --no-input").unwrap().is_bare);
+        assert!(!read("ai-vm --name ai-vm").unwrap().is_bare);
+        for line in ["ai-vm --ram 4 ls", "ai-vm --name web up web"] {
+            assert_eq!(read(line).unwrap_err().kind(), ErrorKind::ArgumentConflict, "{line}");
+        }
     }
 
     #[test]
@@ -158,7 +206,7 @@ mod tests {
         let ours =
             commands(line).into_iter().filter(|words| words.first().is_some_and(|word| word == "ai-vm"));
         ours.map(|words| {
-            if let Err(error) = Cli::try_parse_from(&words) {
+            if let Err(error) = Cli::read(words.iter().map(OsString::from)) {
                 // Somebody speaks of a verb that has verbs, or asks for help.
                 let is_mention = error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
                 assert!(is_mention || !error.use_stderr(), "{place}: {words:?}: {error}");

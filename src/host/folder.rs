@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -24,14 +24,41 @@ pub struct OpenFolder {
 /// How long a file system may take over one folder: one whose server is gone can take for ever.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// The same for somebody who is typing.
+const TYPING: Duration = Duration::from_millis(300);
+
+/// How many names of a folder are looked at for somebody who is typing.
+const MOST: usize = 5000;
+
 /// Opens a folder, through links, and finds out what it really is.
 pub fn open(path: &Path) -> io::Result<OpenFolder> {
-    let (sender, opened) = mpsc::channel();
     let path = path.to_owned();
+    let late = || Err(io::Error::new(io::ErrorKind::TimedOut, "its file system does not answer"));
+    within(PATIENCE, move || open_at_last(&path)).unwrap_or_else(late)
+}
+
+/// Returns what is in a folder whose name begins so, in order, each with whether it is a folder too. Names with a dot at
+/// the beginning only where that is meant. Nothing where the folder cannot be read soon.
+pub fn completions(folder: &Path, begun: &str) -> Vec<(PathBuf, bool)> {
+    let (folder, begun) = (folder.to_owned(), begun.to_owned());
+    let look = move || {
+        let entries = std::fs::read_dir(&folder).into_iter().flatten().take(MOST).flatten();
+        let is_meant =
+            |name: &str| name.starts_with(&begun) && (begun.starts_with('.') || !name.starts_with('.'));
+        let named = entries.filter(|entry| entry.file_name().to_str().is_some_and(is_meant));
+        let mut found: Vec<_> = named.map(|entry| (entry.path(), entry.path().is_dir())).collect();
+        found.sort();
+        found
+    };
+    within(TYPING, look).unwrap_or_default()
+}
+
+/// Does what may take as long as a file system likes; `None` when that is too long.
+fn within<T: Send + 'static>(patience: Duration, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let (sender, done) = mpsc::channel();
     // Whoever has stopped waiting wants no answer.
-    std::thread::spawn(move || drop(sender.send(open_at_last(&path))));
-    let late = |_| Err(io::Error::new(io::ErrorKind::TimedOut, "its file system does not answer"));
-    opened.recv_timeout(PATIENCE).unwrap_or_else(late)
+    std::thread::spawn(move || drop(sender.send(work())));
+    done.recv_timeout(patience).ok()
 }
 
 fn open_at_last(path: &Path) -> io::Result<OpenFolder> {
@@ -110,6 +137,26 @@ mod tests {
         rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, Mode::RUSR, 0).unwrap();
         assert_eq!(open(&fifo).unwrap_err().kind(), io::ErrorKind::NotADirectory);
         assert_eq!(open(&dir.path().join("none")).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn completed_by_what_is_there() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["web", "work", ".secret", "other"] {
+            std::fs::create_dir(dir.path().join(name)).unwrap();
+        }
+        std::fs::write(dir.path().join("wax"), "").unwrap();
+        let named = |begun: &str| -> Vec<(String, bool)> {
+            let found = completions(dir.path(), begun).into_iter();
+            found
+                .map(|(path, is_dir)| (path.file_name().unwrap().to_str().unwrap().to_owned(), is_dir))
+                .collect()
+        };
+        let found = |name: &str, is_dir| (name.to_owned(), is_dir);
+        assert_eq!(named("w"), [found("wax", false), found("web", true), found("work", true)]);
+        assert_eq!(named(".s"), [found(".secret", true)]);
+        assert_eq!(named("").len(), 4);
+        assert_eq!(completions(Path::new("/nowhere"), ""), []);
     }
 
     #[test]

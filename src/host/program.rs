@@ -1,10 +1,11 @@
 //! Other programs: where they are, and how they fail.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
+use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
 use crate::diagnostic::{Diagnostic, Kind};
@@ -95,6 +96,15 @@ pub fn ourselves() -> io::Result<PathBuf> {
     let candidates = std::env::split_paths(&path).filter(|dir| dir.is_absolute()).map(|dir| dir.join(&name));
     let is_us = |candidate: &PathBuf| std::fs::canonicalize(candidate).is_ok_and(|found| found == us);
     Ok(candidates.into_iter().find(is_us).unwrap_or(us))
+}
+
+/// Becomes this program again, begun anew with other arguments: what signals do to it, and what it has open, is as when it
+/// was started. Returns only when that fails.
+pub fn become_ourselves(args: &[OsString]) -> io::Error {
+    match ourselves() {
+        Ok(program) => Command::new(program).args(args).exec(),
+        Err(error) => error,
+    }
 }
 
 fn is_executable(path: &Path) -> bool {

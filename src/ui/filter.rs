@@ -37,7 +37,7 @@ pub fn coloured_line(text: &str) -> String {
     out
 }
 
-fn one_line_untrimmed(text: &str) -> String {
+pub(super) fn one_line_untrimmed(text: &str) -> String {
     lines(text).replace('\n', " ")
 }
 

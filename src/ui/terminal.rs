@@ -9,10 +9,14 @@ use crate::diagnostic::Diagnostic;
 pub struct Terminal {
     /// Whether stdin and stdout are both terminals.
     pub interactive: bool,
+    /// Whether nothing may be asked, whoever is there.
+    pub no_input: bool,
     /// Whether stdout is a terminal.
     pub stdout: bool,
     /// Whether stderr is a terminal.
     pub stderr: bool,
+    /// Whether lines can be drawn anew on stderr: a terminal that is not `dumb`.
+    pub draws: bool,
     /// Whether colours may be used: a terminal and no `NO_COLOR`.
     pub colour: bool,
     /// Columns of the terminal on stdout; `None` when it is none.
@@ -26,15 +30,22 @@ impl Terminal {
         let stderr = io::stderr().is_terminal();
         // https://no-color.org: set and not empty switches colour off, whatever the value.
         let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let dumb = std::env::var_os("TERM").is_some_and(|value| value == "dumb");
+        let dumb = std::env::var_os("TERM").is_none_or(|value| value.is_empty() || value == "dumb");
         let size = rustix::termios::tcgetwinsize(io::stdout()).ok();
         Self {
             interactive: stdout && io::stdin().is_terminal(),
+            no_input: false,
             stdout,
             stderr,
+            draws: stderr && !dumb,
             colour: stdout && !no_colour && !dumb,
             width: size.filter(|_| stdout).map(|size| size.ws_col).filter(|columns| *columns > 0),
         }
+    }
+
+    /// Tells whether somebody is there who may be asked.
+    pub const fn asks(&self) -> bool {
+        self.interactive && !self.no_input
     }
 
     /// Writes data to stdout. A reader that went away is the caller's to report, quietly.

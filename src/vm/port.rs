@@ -89,6 +89,15 @@ impl ForwardRequest {
     }
 }
 
+impl fmt::Display for ForwardRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.host {
+            HostPort::Fixed(port) => write!(f, "{port}:{}", self.guest),
+            HostPort::Auto => write!(f, "auto:{}", self.guest),
+        }
+    }
+}
+
 impl FromStr for ForwardRequest {
     type Err = PortError;
 
@@ -167,6 +176,9 @@ mod tests {
         assert_eq!(fixed.host, HostPort::Fixed(Port::new(8080).unwrap()));
         assert_eq!(fixed.guest.get(), 80);
         assert_eq!("auto:80".parse::<ForwardRequest>().unwrap().host, HostPort::Auto);
+        for text in ["8080:80", "auto:80"] {
+            assert_eq!(text.parse::<ForwardRequest>().unwrap().to_string(), text);
+        }
         for bad in ["", "80", "0:80", "80:0", "65536:1", "-1:2", "+1:2", "a:b", "1:2:3", "80: 80", "auto"] {
             assert!(bad.parse::<ForwardRequest>().is_err(), "{bad:?} was accepted");
         }

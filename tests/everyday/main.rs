@@ -47,6 +47,8 @@ mod git;
 mod git_hostile;
 mod guest_rebuild;
 mod launch;
+mod launcher;
+mod launcher_leaving;
 mod lifecycle;
 mod many_at_once;
 mod nixos;

@@ -133,7 +133,7 @@ pub fn run(ctx: &Context, args: Args) -> Result<u8, Failure> {
         Some(Action::Logs { which, raw, follow }) => agents_logs::run(ctx, &which, raw, follow),
         Some(Action::Send { which, text }) => {
             let stdin = [String::from("-")];
-            let text = prompt::read(if text.is_empty() { &stdin } else { &text }, prompt::ARGUMENT)?
+            let text = prompt::read(ctx, if text.is_empty() { &stdin } else { &text }, prompt::ARGUMENT)?
                 .unwrap_or_default();
             alone(ctx, &which, "send", async |guest, id, _| {
                 guest.send(id, text).await.map(|()| format!("{id} has it"))

@@ -19,7 +19,7 @@ use crate::host::process::raise_descriptor_limit;
 use crate::lifecycle::error::LifecycleError;
 use crate::lifecycle::observe;
 use crate::lifecycle::reach::Route;
-use crate::ui::{filter, table};
+use crate::ui::{filter, table, time};
 use crate::vm::name::VmName;
 
 /// How often is looked again.
@@ -253,7 +253,7 @@ fn as_table(ctx: &Context, answers: &BTreeMap<VmName, Answer>) -> Option<String>
 }
 
 fn line(name: &VmName, now: u64, agent: &Agent, home: Option<&str>) -> Vec<String> {
-    let ago = |then: Option<u64>| then.map_or_else(String::new, |then| short(now.saturating_sub(then)));
+    let ago = |then: Option<u64>| then.map_or_else(String::new, |then| time::short(now.saturating_sub(then)));
     let folder = match home.and_then(|home| agent.cwd.strip_prefix(home)) {
         Some(rest) if rest.is_empty() || rest.starts_with('/') => format!("~{rest}"),
         _ => agent.cwd.clone(),
@@ -278,16 +278,6 @@ fn line(name: &VmName, now: u64, agent: &Agent, home: Option<&str>) -> Vec<Strin
         agent.cost.map_or_else(String::new, |cost| format!("${cost:.2}")),
         shown,
     ]
-}
-
-/// Says how long something took, in its largest unit.
-fn short(seconds: u64) -> String {
-    match seconds {
-        ..60 => format!("{seconds} s"),
-        60..3600 => format!("{} min", seconds / 60),
-        3600..86_400 => format!("{} h", seconds / 3600),
-        _ => format!("{} d", seconds / 86_400),
-    }
 }
 
 /// Draws over what was drawn before, without a flicker.

@@ -74,7 +74,7 @@ pub fn run(ctx: &Context, args: Args) -> Result<u8, Failure> {
         };
         return Err(Failure::with_code(error, NOT_RUN));
     }
-    let prompt = prompt::read(&args.prompt, prompt::ARGUMENT)?;
+    let prompt = prompt::read(ctx, &args.prompt, prompt::ARGUMENT)?;
     if args.agent_cmd.is_none() {
         let targets = Targets { names: vec![args.name.clone()], group: Group::default() };
         config_sync::before(ctx, &targets, &args.reach, &[OsString::from("start-claude")]);

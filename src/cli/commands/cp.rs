@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::cli::commands::cp_many;
 use crate::cli::commands::exec::ReachArgs;
+use crate::cli::confirm::may_read_stdin;
 use crate::cli::context::Context;
 use crate::cli::each::{EachArgs, is_about};
 use crate::cli::failure::{Failure, RuntimeError, UsageError};
@@ -91,7 +92,7 @@ fn one(ctx: &Context, args: &Args, arguments: Vec<Argument>) -> Result<u8, Failu
         Argument::One(location) => Some(location),
         Argument::Many(..) => None,
     });
-    let request = request(args, locations.collect())?;
+    let request = request(ctx, args, locations.collect())?;
     let meter = ctx.meter(args.quiet);
     let watch = Arc::new(Watch::new(teller(meter.clone(), None)));
     let listener = |name: &VmName| -> Listener { ctx.listener(name.as_str()) };
@@ -121,7 +122,7 @@ pub(super) fn standard_streams() -> Ends {
 }
 
 /// Returns what is to be copied: the last one is where to.
-pub(super) fn request(args: &Args, mut sources: Vec<Location>) -> Result<Request, Failure> {
+pub(super) fn request(ctx: &Context, args: &Args, mut sources: Vec<Location>) -> Result<Request, Failure> {
     let compares = args.update || args.checksum || args.delete;
     if compares && sources.contains(&Location::Stream) {
         let message = "`-` has nothing that could be compared".to_owned();
@@ -130,6 +131,9 @@ pub(super) fn request(args: &Args, mut sources: Vec<Location>) -> Result<Request
     }
     // clap sees to it that there are two.
     let target = sources.pop().unwrap_or(Location::Stream);
+    if sources.contains(&Location::Stream) {
+        may_read_stdin(ctx, "give it a file: `... < FILE`, or name the file instead of `-`")?;
+    }
     let options = Options { update: args.update || args.checksum, delete: args.delete };
     Ok(Request { sources, target, recursive: args.recursive, options, sums: args.checksum })
 }

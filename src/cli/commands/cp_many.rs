@@ -81,7 +81,7 @@ pub fn run(ctx: &Context, args: &Args, arguments: &[Argument], names: &[VmName])
         _ => false,
     };
     let request_of = |name: &VmName| {
-        let mut request = request(args, arguments.iter().map(|argument| argument.of(name)).collect())?;
+        let mut request = request(ctx, args, arguments.iter().map(|argument| argument.of(name)).collect())?;
         if is_apart {
             request.target = request.target.inside(name);
         }

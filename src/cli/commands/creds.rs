@@ -10,8 +10,9 @@ use crate::claude::login::deliver::{self, Fetched, IN_PASSING, Logins};
 use crate::claude::login::error::LoginError;
 use crate::claude::login::exchange::{self, Pulled, Pushed};
 use crate::claude::login::store::Store;
-use crate::claude::login::token::Source;
+use crate::claude::login::token::{Source, Token};
 use crate::cli::commands::creds_status;
+use crate::cli::confirm::may_read_stdin;
 use crate::cli::context::Context;
 use crate::cli::each::{EachArgs, Job, each};
 use crate::cli::failure::{Failure, UsageError};
@@ -184,12 +185,20 @@ async fn push(vm: &Job, route: Route) -> Result<String, LoginError> {
     .to_owned())
 }
 
+/// Reads a token.
+fn read(ctx: &Context, source: &Source) -> Result<Token, Failure> {
+    if *source == Source::Stdin {
+        may_read_stdin(ctx, "give it a file: `--token - < FILE`, `--token FILE`, or `--token-env VARIABLE`")?;
+    }
+    Ok(source.read()?)
+}
+
 fn set_default(ctx: &Context, source: Option<Source>) -> Result<u8, Failure> {
     let Some(source) = source else {
         let message = "`--default` keeps a token, and none was given".to_owned();
         return Err(UsageError { message, hint: "add `--token -` and give it on stdin".to_owned() }.into());
     };
-    let token = source.read()?;
+    let token = read(ctx, &source)?;
     Store::new(ctx.registry().layout()).keep_token(None, &token)?;
     let kind = token.kind();
     ctx.terminal.status(&format!(
@@ -219,7 +228,7 @@ fn set(
         }
     };
     let names = targets.named(ctx, "creds set")?;
-    let token = source.map(|source| source.read()).transpose()?;
+    let token = source.map(|source| read(ctx, &source)).transpose()?;
     let route = asked.route();
     each(ctx, "set", asked.many, names, |vm| {
         let token = token.clone();

@@ -8,6 +8,7 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 
 use crate::cli::commands::exec::ReachArgs;
+use crate::cli::confirm::may_read_stdin;
 use crate::cli::context::Context;
 use crate::cli::failure::{Failure, UsageError};
 use crate::cli::fleet_output::{FleetSink, Keep, Lines, prefixes};
@@ -93,7 +94,7 @@ pub fn run(
         at_once: many.parallel.at_once(),
         limit: many.run_timeout,
         fail_fast: many.parallel.fail_fast,
-        stdin: if many.stdin { common_input()? } else { Bytes::new() },
+        stdin: if many.stdin { common_input(ctx)? } else { Bytes::new() },
     };
     // Each VM needs a few descriptors; the usual limit is for programs that still use select(2).
     crate::host::process::raise_descriptor_limit();
@@ -165,7 +166,8 @@ fn announced(ctx: &Context) -> Result<mpsc::Receiver<Control>, Failure> {
     Ok(receiver)
 }
 
-fn common_input() -> Result<Bytes, Failure> {
+fn common_input(ctx: &Context) -> Result<Bytes, Failure> {
+    may_read_stdin(ctx, "give it a file: `... < FILE`, or leave `--stdin` away")?;
     let mut input = Vec::new();
     let read = io::stdin().lock().take(MAX_INPUT + 1).read_to_end(&mut input);
     read.map_err(failed("read", std::path::Path::new("/dev/stdin")))?;

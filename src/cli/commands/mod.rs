@@ -39,12 +39,13 @@ mod run_report;
 mod run_words;
 pub mod share;
 pub mod shell;
-mod spec;
+pub mod spec;
+mod spec_words;
 pub mod ssh_config;
 pub mod ssh_keys;
 pub mod start;
 pub mod stop;
-mod summary;
+pub mod summary;
 pub mod sync;
 pub mod trust;
 pub mod up;
@@ -53,13 +54,17 @@ pub mod words;
 
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
+use crate::cli::launcher;
 use crate::cli::root::{Cli, Command};
 use crate::ui::terminal::Terminal;
 
 /// Runs a verb and returns the exit code.
 pub fn run(cli: Cli, terminal: Terminal) -> Result<u8, Failure> {
     let Some(command) = cli.command else {
-        return launch::run(&Context::open(terminal)?, cli.launch);
+        return match cli.is_bare {
+            true => launcher::run(terminal),
+            false => launch::run(&Context::open(terminal)?, cli.launch),
+        };
     };
     let ctx = match command {
         Command::HoldConnections => return hold::run(),

@@ -98,7 +98,7 @@ pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
     let task = Arc::new(Task {
         cwd: args.cwd.clone(),
         line: args.agent_cmd.clone(),
-        prompt: prompt_of(args)?.into(),
+        prompt: prompt_of(ctx, args)?.into(),
         limit: args.run_timeout,
     });
     if task.line.is_none() {
@@ -173,11 +173,11 @@ pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
     }
 }
 
-fn prompt_of(args: &Args) -> Result<String, Failure> {
+fn prompt_of(ctx: &Context, args: &Args) -> Result<String, Failure> {
     let stdin = ["-".to_owned()];
     let words =
         if args.prompt.is_empty() && !io::stdin().is_terminal() { &stdin } else { args.prompt.as_slice() };
-    prompt::read(words, MAX_PROMPT)?.ok_or_else(|| {
+    prompt::read(ctx, words, MAX_PROMPT)?.ok_or_else(|| {
         let message = "`ai-vm run` needs to know what is to be done".to_owned();
         UsageError { message, hint: "it comes after `--`: `ai-vm run NAME -- 'fix the tests'`".to_owned() }
             .into()

@@ -1,6 +1,7 @@
 //! `ai-vm shell`: a login shell in a VM, or a command in its place.
 
 use std::ffi::OsString;
+use std::time::Duration;
 
 use crate::cli::commands::exec::{ReachArgs, Surroundings, run_in};
 use crate::cli::config_sync;
@@ -8,6 +9,7 @@ use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::cli::targets::{Group, Targets};
 use crate::cli::values::value;
+use crate::lifecycle::reach::Route;
 use crate::ssh::program::Program;
 use crate::vm::name::VmName;
 
@@ -45,4 +47,10 @@ pub fn run(ctx: &Context, args: Args) -> Result<u8, Failure> {
     };
     let (route, start) = (args.reach.route(), args.reach.start);
     run_in(ctx, &args.name, route, start, &program, ctx.terminal.interactive, None)
+}
+
+/// Opens the shell of a VM that was ready just now.
+pub fn open(ctx: &Context, name: &VmName, limit: Duration) -> Result<u8, Failure> {
+    let route = Route { limit, shared: true };
+    run_in(ctx, name, route, false, &Program::Shell, ctx.terminal.interactive, None)
 }

@@ -20,23 +20,23 @@ use crate::vm::guest::{Family, Guest, Nixos};
 use crate::vm::label::Label;
 use crate::vm::login_mode::LoginMode;
 use crate::vm::name::VmName;
-use crate::vm::port::{ForwardRequest, HostPort, Port};
+use crate::vm::port::{ForwardRequest, HostPort, Port, loopback};
 use crate::vm::share::Share;
 use crate::vm::size::{CpuCount, DiskSize, MemorySize};
 use crate::vm::spec::{AcceleratorChoice, Hardware, SpecError, UserName};
 
 /// The folders of this machine that a new VM sees.
-#[derive(Clone, Debug, clap::Args)]
-struct SpecShares {
+#[derive(Clone, Debug, Default, PartialEq, clap::Args)]
+pub struct SpecShares {
     /// Let the VM read and change a folder of this machine, as /mnt/host-rw/NAME
     #[arg(long, value_name = "FOLDER")]
-    share_rw: Vec<PathBuf>,
+    pub share_rw: Vec<PathBuf>,
     /// Let the VM read a folder of this machine, as /mnt/host-ro/NAME
     #[arg(long, value_name = "FOLDER")]
-    share_ro: Vec<PathBuf>,
+    pub share_ro: Vec<PathBuf>,
     /// Share system folders, whole homes and secrets too
     #[arg(long)]
-    i_know: bool,
+    pub i_know: bool,
 }
 
 impl SpecShares {
@@ -54,74 +54,75 @@ impl SpecShares {
 }
 
 /// What a new VM should be.
-#[derive(Clone, Debug, clap::Args)]
+#[derive(Clone, Debug, Default, PartialEq, clap::Args)]
 #[command(next_help_heading = "New VM")]
 pub struct SpecArgs {
     /// Memory: 8, 8gb, 512mb [default: 8gb]
     #[arg(short, long, value_name = "SIZE", value_parser = value::<MemorySize>)]
-    ram: Option<MemorySize>,
+    pub ram: Option<MemorySize>,
     /// Processors: 4, 4cpu [default: 2]
     #[arg(short, long, value_name = "COUNT", value_parser = value::<CpuCount>)]
-    cpu: Option<CpuCount>,
+    pub cpu: Option<CpuCount>,
     /// Disk: 50, 50gb, 1tb; takes space only as the guest writes [default: 50gb]
     #[arg(short, long, value_name = "SIZE", value_parser = value::<DiskSize>)]
-    storage: Option<DiskSize>,
+    pub storage: Option<DiskSize>,
     /// The system: `nixos` is built by Nix, `debian` is made on this machine, `image` is one you bring with --image
     /// [default: nixos where there is Nix, else debian]
     #[arg(long, value_name = "FAMILY", value_parser = value::<Family>)]
-    guest: Option<Family>,
+    pub guest: Option<Family>,
     /// The flake that a NixOS is built from [default: see `ai-vm config`]
     #[arg(long, value_name = "REF")]
-    flake: Option<String>,
+    pub flake: Option<String>,
     /// A disk image with cloud-init: a file, or an https URL with --sha256
     #[arg(long, value_name = "FILE|URL")]
-    image: Option<String>,
+    pub image: Option<String>,
     /// The SHA-256 checksum of the image file
     #[arg(long, value_name = "DIGEST", requires = "image")]
-    sha256: Option<String>,
+    pub sha256: Option<String>,
     /// The login name in the guest [default: yours]
     #[arg(long, value_name = "NAME", value_parser = value::<UserName>)]
-    user: Option<UserName>,
+    pub user: Option<UserName>,
     /// How processors are run: `kvm`, `tcg` (emulation), or `auto`: by what really works [default: auto]
     #[arg(long, value_name = "HOW", value_parser = value::<AcceleratorChoice>)]
-    accel: Option<AcceleratorChoice>,
+    pub accel: Option<AcceleratorChoice>,
     /// Forward a host port to a guest port: 8080:80, or auto:80 for a free one
     #[arg(short, long = "port", value_name = "HOST:GUEST", value_parser = value::<ForwardRequest>)]
-    port: Vec<ForwardRequest>,
+    pub port: Vec<ForwardRequest>,
     /// The host port for SSH [default: a free one from 2222 up]
     #[arg(long, value_name = "PORT", value_parser = value::<Port>)]
-    ssh_port: Option<Port>,
+    pub ssh_port: Option<Port>,
     /// Forward only SSH and what -p says, not 3001 and 9080
     #[arg(long)]
-    no_default_ports: bool,
-    /// The host address that listens. Anything but loopback opens the VM to the network
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
-    bind: Ipv4Addr,
+    pub no_default_ports: bool,
+    /// The host address that listens. Anything but loopback opens the VM to the network [default: 127.0.0.1]
+    #[arg(long, value_name = "ADDRESS")]
+    pub bind: Option<Ipv4Addr>,
     /// A label, to name many VMs at once later
     #[arg(short, long = "label", value_name = "KEY=VALUE", value_parser = value::<Label>)]
-    labels: Vec<Label>,
+    pub labels: Vec<Label>,
     /// How Claude Code in the VM is logged in: `none`, `token` (see `ai-vm creds set`), or `copy`: as on this machine
     /// [default: none]
     #[arg(long, value_name = "MODE", value_parser = value::<LoginMode>)]
-    claude: Option<LoginMode>,
+    pub claude: Option<LoginMode>,
     /// The same as --claude copy
     #[arg(long, conflicts_with = "claude")]
-    share_claude_auth: bool,
+    pub share_claude_auth: bool,
+    /// The folders of this machine that it sees.
     #[command(flatten)]
-    shares: SpecShares,
+    pub shares: SpecShares,
     /// Begin every start with a clean disk. What the VM forgets then: all files, packages, settings and logins in it; what it
     /// keeps: its name, ports and keys, and what is in shared folders
     #[arg(short, long)]
-    overlay: bool,
+    pub overlay: bool,
     /// Let the VM play to this machine's sound, and hear its microphone (PulseAudio or PipeWire)
     #[arg(short, long)]
-    audio: bool,
+    pub audio: bool,
     /// Give the VM a screen: a window where this QEMU can open one, else for a viewer on loopback; `info` says where
     #[arg(short, long)]
-    desktop: bool,
+    pub desktop: bool,
     /// The size of that screen in pixels [default: 1920x1080]
     #[arg(long, value_name = "WIDTHxHEIGHT", requires = "desktop", value_parser = value::<Resolution>)]
-    resolution: Option<Resolution>,
+    pub resolution: Option<Resolution>,
     /// The folder in which its disk is to lie, where a command has an option for that.
     #[arg(skip)]
     pub dir: Option<PathBuf>,
@@ -221,12 +222,13 @@ impl SpecArgs {
         self.dir.as_ref().and_then(|dir| std::fs::canonicalize(dir).ok()) == record.dir
     }
 
-    fn claude(&self) -> Option<LoginMode> {
+    /// Returns how Claude Code in it is to be logged in, where that was said in one way or the other.
+    pub fn claude(&self) -> Option<LoginMode> {
         if self.share_claude_auth { Some(LoginMode::Copy) } else { self.claude }
     }
 
     /// What is asked for names the family, else whoever uses this machine has decided, else it is what can be made here.
-    fn guest(&self, ctx: &Context) -> Result<Guest, Box<dyn Diagnostic>> {
+    pub fn guest(&self, ctx: &Context) -> Result<Guest, Box<dyn Diagnostic>> {
         let implied = match (&self.image, &self.flake) {
             (Some(_), _) => Some(Family::Image),
             (None, Some(_)) => Some(Family::Nixos),
@@ -271,7 +273,7 @@ impl SpecArgs {
             }
         }
         let ssh = self.ssh_port.map_or(HostPort::Auto, HostPort::Fixed);
-        PortRequest { ssh, forwards, bind: self.bind.into() }
+        PortRequest { ssh, forwards, bind: self.bind.map_or_else(loopback, Into::into) }
     }
 }
 

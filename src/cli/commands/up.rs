@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::cli::commands::create::{describe, register};
+use crate::cli::commands::shell;
 use crate::cli::commands::spec::SpecArgs;
 use crate::cli::commands::start::until_ready;
 use crate::cli::config_sync::ConfigSync;
 use crate::cli::context::Context;
 use crate::cli::each::{EachArgs, each};
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Failure, UsageError};
 use crate::cli::project;
 use crate::cli::targets::each_once;
 use crate::cli::values::{duration, value};
@@ -29,6 +30,7 @@ use crate::vm::name::VmName;
     ai-vm up web db -l team=red                           two, with a label\n  \
     ai-vm up web --share-ro ~/data --share-claude-auth\n  \
     ai-vm up web --image cloud.qcow2                      from an image of your own\n  \
+    ai-vm up web --shell                                  and open a shell in it\n  \
     ai-vm up                                              what .ai-vm.toml here says"
 )]
 pub struct Args {
@@ -40,6 +42,9 @@ pub struct Args {
     /// How long to wait for them to be ready: 90, 5m
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = duration)]
     timeout: Duration,
+    /// Open a login shell in it when it is ready; its exit code is passed through
+    #[arg(long, conflicts_with = "json")]
+    shell: bool,
     #[command(flatten)]
     many: EachArgs,
 }
@@ -51,6 +56,16 @@ pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
     let names = match &project {
         Some(project) => vec![project.name()?],
         None => each_once(&args.names),
+    };
+    let shell_in = match (args.shell, names.as_slice()) {
+        (false, _) => None,
+        (true, [name]) => Some(name.clone()),
+        (true, _) => {
+            let message = "`--shell` is for one VM".to_owned();
+            return Err(
+                UsageError { message, hint: "`ai-vm shell NAME` opens one in each".to_owned() }.into()
+            );
+        }
     };
     let spec = |exists: bool| match &project {
         None => Ok(args.spec.clone()),
@@ -82,7 +97,7 @@ pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
         }
     }
     let config = ConfigSync::automatic(ctx);
-    each(ctx, "up", args.many, names, |vm| {
+    let code = each(ctx, "up", args.many, names, |vm| {
         let (error, config) = (not_created.remove(&vm.name), config.clone());
         async move {
             match error {
@@ -90,5 +105,9 @@ pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
                 None => until_ready(vm, timeout, How::default(), config).await,
             }
         }
-    })
+    })?;
+    match shell_in {
+        Some(name) if code == 0 => shell::open(ctx, &name, timeout),
+        _ => Ok(code),
+    }
 }
