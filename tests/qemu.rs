@@ -73,7 +73,8 @@ impl Vm {
         // Another test's program that is being started has our last look at the lock until it has begun.
         let held = lock::exclusive(&self.dir.file(VmDir::RUN_LOCK), Duration::from_secs(1)).unwrap();
         let qemu = ai_vm::qemu::binary(None).unwrap();
-        launch(&qemu, machine.args(), Vec::new(), &self.dir, held, Duration::from_secs(20)).await
+        let given = launch::Given { args: machine.args(), ..launch::Given::default() };
+        launch(&qemu, given, &self.dir, held, Duration::from_secs(20)).await
     }
 
     fn pid(&self) -> u32 {

@@ -75,6 +75,7 @@ pub fn import(
         disk: Some(DISK.to_owned()),
         format: found.format,
         boot: None,
+        desktop: false,
         source: Some(origin),
         nixos: None,
     })

@@ -23,6 +23,9 @@ pub struct Manifest {
     /// What is booted directly; without it the machine's firmware starts the disk.
     #[serde(default)]
     pub boot: Option<DirectBoot>,
+    /// Whether it shows a desktop on the screen of a VM that has one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub desktop: bool,
     /// Where a brought image came from.
     #[serde(default)]
     pub source: Option<Source>,

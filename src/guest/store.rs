@@ -169,6 +169,7 @@ mod tests {
             disk: Some("d".into()),
             format: DiskFormat::Raw,
             boot: None,
+            desktop: false,
             source: None,
             nixos: None,
         }

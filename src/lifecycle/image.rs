@@ -1,5 +1,7 @@
 //! The images that a VM needs, and which VMs need an image.
 
+use std::path::Path;
+
 use crate::guest::credentials::guest_uid;
 use crate::guest::error::ImageError;
 use crate::guest::nixos::{Features, flake};
@@ -46,13 +48,19 @@ pub fn for_vm(engine: &Engine, record: &Record, listener: &Listener) -> Result<I
     };
     let disk = match &record.base {
         Some(id) => store::hold(layout, id)?,
-        None => ensure(engine, &record.guest, listener)?,
+        None => ensure(engine, &record.guest, record.desktop.is_some(), listener)?,
     };
     Ok(Images { disk, system })
 }
 
-/// Returns the image under the disks of a guest, made if need be. Blocks.
-pub fn ensure(engine: &Engine, guest: &Guest, listener: &Listener) -> Result<Held, LifecycleError> {
+/// Returns the image under the disks of a guest, made if need be; with `desktop` that of a guest that shows one, where
+/// there are images with and without. Blocks.
+pub fn ensure(
+    engine: &Engine,
+    guest: &Guest,
+    desktop: bool,
+    listener: &Listener,
+) -> Result<Held, LifecycleError> {
     let layout = engine.registry.layout();
     let say = |step: &str| listener(Event::Step(format!("making the image: {step}")));
     let waiting = |holder| listener(Event::Step(format!("waiting for {holder}, which is making the image")));
@@ -60,7 +68,9 @@ pub fn ensure(engine: &Engine, guest: &Guest, listener: &Listener) -> Result<Hel
         Guest::Adopted(_) => return Err(LifecycleError::NoImage),
         Guest::Debian => {
             let options = debian::Options { mirror: engine.mirror.clone() };
-            store::ensure(layout, &debian::image_id(), waiting, |dir| debian::build(dir, &options, say))?
+            let variant = debian::Variant::of(desktop);
+            let make = |dir: &Path| debian::build(dir, variant, &options, say);
+            store::ensure(layout, &debian::image_id(variant), waiting, make)?
         }
         Guest::Image { source, sha256 } => {
             let sha256 = sha256.as_deref();
@@ -70,6 +80,12 @@ pub fn ensure(engine: &Engine, guest: &Guest, listener: &Listener) -> Result<Hel
         Guest::Nixos(_) => store::ensure(layout, nixos::disk::IMAGE, waiting, nixos::disk::make)?,
     };
     Ok(held)
+}
+
+/// Tells whether a VM that is to have a desktop has none, because its disk was made before there was one.
+pub fn lacks_desktop(record: &Record, images: &Images) -> bool {
+    let is_wanted = record.guest == Guest::Debian && record.desktop.is_some();
+    is_wanted && !images.disk.image.manifest.desktop
 }
 
 /// Returns what the system of a VM is to have.

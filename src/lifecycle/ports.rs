@@ -115,7 +115,7 @@ pub fn move_taken(engine: &Engine, name: &VmName) -> Result<(), LifecycleError> 
     // A launch that is under way moves them itself.
     if let Some(_stopped) = lock::try_exclusive(&engine.registry.dir(name).file(VmDir::RUN_LOCK))? {
         engine.registry.update(name, |record, others| {
-            let screen: Vec<Port> = record.desktop.and_then(|desktop| desktop.port).into_iter().collect();
+            let screen: Vec<Port> = record.screen_port().into_iter().collect();
             reassign(&mut record.forwards, others, &screen, &Machine)?;
             Ok::<_, LifecycleError>(())
         })?;

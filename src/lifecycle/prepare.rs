@@ -136,7 +136,7 @@ pub fn ports(
         if let Some(Forward { host, .. }) = fixed {
             return Err(ReserveError::Taken { port: *host, holder: Machine.holder(*host) }.into());
         }
-        let screen = record.desktop.and_then(|desktop| desktop.port);
+        let screen = record.screen_port();
         let taken: Vec<Port> = refused.iter().copied().chain(screen).collect();
         for Moved { guest, from, to } in reassign(&mut record.forwards, others, &taken, &Machine)? {
             listener(Event::Moved { guest, from, to });

@@ -10,7 +10,8 @@ use crate::vm::guest::Guest;
 /// What would be made now, as far as that is known without making it.
 #[derive(Debug)]
 pub struct Present {
-    debian: String,
+    /// The Debian ones, without and with a desktop.
+    debian: [String; 2],
     /// What each NixOS image was wanted for.
     wanted: HashMap<String, String>,
     /// The newest image for each of that, after the time it was made.
@@ -20,7 +21,8 @@ pub struct Present {
 impl Present {
     /// Looks at the images that are there. One that is damaged says nothing.
     pub fn of(layout: &Layout) -> Self {
-        let mut present = Self { debian: debian::image_id(), wanted: HashMap::new(), newest: HashMap::new() };
+        let debian = [debian::Variant::Plain, debian::Variant::Desktop].map(debian::image_id);
+        let mut present = Self { debian, wanted: HashMap::new(), newest: HashMap::new() };
         for id in store::ids(layout).unwrap_or_default() {
             let Ok(image) = store::open(layout, &id) else { continue };
             let Some(system) = image.manifest.nixos else { continue };
@@ -38,7 +40,11 @@ impl Present {
     /// Of a NixOS it is known only that a newer one was built: what its flake would give now, Nix would have to be asked.
     pub fn is_outdated(&self, record: &Record) -> Option<bool> {
         match &record.guest {
-            Guest::Debian => record.base.as_ref().map(|base| *base != self.debian),
+            Guest::Debian => {
+                let [plain, desktop] = &self.debian;
+                let present = if record.desktop.is_some() { desktop } else { plain };
+                record.base.as_ref().map(|base| base != present)
+            }
             Guest::Nixos(_) => {
                 let id = record.systems.last()?;
                 let (_, newest) = self.newest.get(self.wanted.get(id)?)?;

@@ -1,7 +1,6 @@
 //! Starts a VM: image, disk, ports, identity, QEMU.
 
 use std::fs::File;
-use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -15,7 +14,7 @@ use crate::lifecycle::run::Run;
 use crate::lifecycle::{image, prepare, seat, shares};
 use crate::qemu::accel::{self, Verdict};
 use crate::qemu::args::Machine;
-use crate::qemu::launch::{LaunchError, launch};
+use crate::qemu::launch::{Given, LaunchError, launch};
 use crate::registry::record::Record;
 use crate::vm::name::VmName;
 use crate::vm::port::Port;
@@ -59,11 +58,17 @@ pub async fn launch_vm(
     let mut refused: Vec<Port> = Vec::new();
     loop {
         let how = How { new_disk: how.new_disk && refused.is_empty(), ..how };
-        match attempt(engine, name, how, &refused, run_lock, listener).await {
-            Err(LifecycleError::Launch(LaunchError::PortTaken { port })) if refused.len() < PORT_TRIES => {
-                refused.push(port);
+        let launched = attempt(engine, name, how, &refused, run_lock, listener).await;
+        let taken = match &launched {
+            Err(LifecycleError::Launch(LaunchError::PortTaken { port })) => Some(*port),
+            Err(LifecycleError::Launch(LaunchError::ScreenPortTaken)) => {
+                engine.registry.get(name)?.screen_port()
             }
-            other => return other,
+            _ => None,
+        };
+        match taken {
+            Some(port) if refused.len() < PORT_TRIES => refused.push(port),
+            _ => return launched,
         }
         // The lock went to the QEMU that ended.
         match self::run_lock(engine, name).await? {
@@ -94,82 +99,82 @@ async fn attempt(
     run_lock: File,
     listener: &Listener,
 ) -> Result<(), LifecycleError> {
-    let prepared = {
+    let given = {
         let (engine, name, refused, listener) =
             (engine.clone(), name.clone(), refused.to_vec(), listener.clone());
-        tokio::task::spawn_blocking(move || Prepared::new(&engine, &name, how, &refused, &listener)).await??
+        tokio::task::spawn_blocking(move || gather(&engine, &name, how, &refused, &listener)).await??
     };
     let dir = engine.registry.dir(name);
     listener(Event::Step("starting QEMU".to_owned()));
     let qemu = crate::qemu::binary(engine.qemu.as_ref())?;
-    let launched = launch(&qemu, prepared.args, prepared.folders, &dir, run_lock, COME_UP).await;
+    let launched = launch(&qemu, given, &dir, run_lock, COME_UP).await;
     prepare::forget_credentials(&dir)?;
     Ok(launched?)
 }
 
-/// What a launch needs.
-struct Prepared {
-    args: Vec<std::ffi::OsString>,
-    folders: Vec<OwnedFd>,
-}
-
-impl Prepared {
-    fn new(
-        engine: &Engine,
-        name: &VmName,
-        how: How,
-        refused: &[Port],
-        listener: &Listener,
-    ) -> Result<Self, LifecycleError> {
-        let dir = engine.registry.dir(name);
-        let mut record = engine.registry.get(name)?;
-        if how.new_disk {
-            record.base = None;
-        }
-        let qemu = crate::qemu::binary(engine.qemu.as_ref())?;
-        let sound = seat::sound(engine, record.audio)?;
-        let given = shares::for_launch(engine, &record)?;
-        if record.overlay && record.base.is_none() {
-            listener(Event::Warning(FORGETS.to_owned()));
-        }
-        let images = image::for_vm(engine, &record, listener)?;
-        let clean = how.new_disk || record.overlay;
-        let record = prepare::disk(engine, record, &images, clean)?;
-        let recorded = prepare::recorded(engine, &record, &images, (clean, how.base), listener)?;
-        let record = prepare::ports(engine, record, refused, listener)?;
-        let screen = seat::screen(engine, &record)?;
-        let (Some(hardware), Some(machine)) = (record.hardware, &record.machine) else {
-            return Err(LifecycleError::Adopted { name: record.name });
-        };
-        let verdict = decide(engine, &qemu, &record, listener)?;
-        let booted = recorded.as_ref().map(|choice| choice.id.clone());
-        let run = Run::now(random::hex128()?, verdict.accel.name().to_owned(), booted);
-        let run = Run { shares: given.shares, screen: screen.and_then(|screen| screen.address()), ..run };
-        let identity = prepare::identity(&dir, &record, &run)?;
-        let smbios = prepare::credentials(&dir, &identity)?;
-        let system = images.system();
-        let seed = prepare::seed(&dir, &record, system, &identity)?;
-        run.write(&dir)?;
-        let machine = Machine {
-            name: record.name.as_str(),
-            uuid: &record.uuid,
-            machine,
-            accel: verdict.accel,
-            hardware,
-            base: prepare::base(&images.disk.image)?,
-            base_format: images.disk.image.manifest.format,
-            seed,
-            store: prepare::store(system),
-            boot_disk: prepare::records(system).then_some(VmDir::BOOT_DISK),
-            boot: recorded.map(|choice| choice.boot).or_else(|| prepare::direct_boot(system)),
-            smbios: &smbios,
-            forwards: &record.forwards,
-            shares: &given.devices,
-            sound,
-            screen,
-        };
-        Ok(Self { args: machine.args(), folders: given.folders })
+/// Puts everything in place, and returns what QEMU is to be started with.
+fn gather(
+    engine: &Engine,
+    name: &VmName,
+    how: How,
+    refused: &[Port],
+    listener: &Listener,
+) -> Result<Given, LifecycleError> {
+    let dir = engine.registry.dir(name);
+    let mut record = engine.registry.get(name)?;
+    if how.new_disk {
+        record.base = None;
     }
+    let qemu = crate::qemu::binary(engine.qemu.as_ref())?;
+    let sound = seat::sound(engine, record.audio)?;
+    let given = shares::for_launch(engine, &record)?;
+    if record.overlay && record.base.is_none() {
+        listener(Event::Warning(FORGETS.to_owned()));
+    }
+    let images = image::for_vm(engine, &record, listener)?;
+    if image::lacks_desktop(&record, &images) {
+        listener(Event::Warning(format!(
+            "its disk lies over `{}`, which has no desktop, so its screen stays empty; `ai-vm start {name} --new-disk` \
+                 begins anew with one, without what is on the disk",
+            images.disk.image.id
+        )));
+    }
+    let clean = how.new_disk || record.overlay;
+    let record = prepare::disk(engine, record, &images, clean)?;
+    let recorded = prepare::recorded(engine, &record, &images, (clean, how.base), listener)?;
+    let record = prepare::ports(engine, record, refused, listener)?;
+    let screen = seat::screen(engine, &record, refused)?;
+    let (Some(hardware), Some(machine)) = (record.hardware, &record.machine) else {
+        return Err(LifecycleError::Adopted { name: record.name });
+    };
+    let verdict = decide(engine, &qemu, &record, listener)?;
+    let booted = recorded.as_ref().map(|choice| choice.id.clone());
+    let run = Run::now(random::hex128()?, verdict.accel.name().to_owned(), booted);
+    let run = Run { shares: given.shares, screen: screen.and_then(|screen| screen.address()), ..run };
+    let identity = prepare::identity(&dir, &record, &run)?;
+    let smbios = prepare::credentials(&dir, &identity)?;
+    let system = images.system();
+    let seed = prepare::seed(&dir, &record, system, &identity)?;
+    run.write(&dir)?;
+    let machine = Machine {
+        name: record.name.as_str(),
+        uuid: &record.uuid,
+        machine,
+        accel: verdict.accel,
+        hardware,
+        base: prepare::base(&images.disk.image)?,
+        base_format: images.disk.image.manifest.format,
+        seed,
+        store: prepare::store(system),
+        boot_disk: prepare::records(system).then_some(VmDir::BOOT_DISK),
+        boot: recorded.map(|choice| choice.boot).or_else(|| prepare::direct_boot(system)),
+        smbios: &smbios,
+        forwards: &record.forwards,
+        shares: &given.devices,
+        sound,
+        screen,
+    };
+    Ok(Given { args: machine.args(), folders: given.folders, variables: machine.variables() })
 }
 
 fn decide(

@@ -135,6 +135,12 @@ impl Machine<'_> {
         plain.into_iter().chain(args).map(OsString::from).collect()
     }
 
+    /// Returns the names of the variables by which QEMU finds the session in which its window opens and its sound plays.
+    pub fn variables(&self) -> Vec<&'static str> {
+        let screen = self.screen.iter().flat_map(|screen| screen.way.0.variables());
+        screen.chain(self.sound.iter().flat_map(|sound| sound.variables())).copied().collect()
+    }
+
     /// Tells whether libraries of a desktop run in QEMU: GTK may start helpers of the session, and PipeWire's gives
     /// its thread a priority. What the sandbox denies ends QEMU.
     fn needs_libraries(&self) -> bool {

@@ -31,6 +31,9 @@ pub enum LaunchError {
         /// The port.
         port: Port,
     },
+    /// The port of the screen is in use by something else.
+    #[error("the host port of the screen is taken")]
+    ScreenPortTaken,
     /// This QEMU does not know the machine.
     #[error("this QEMU does not know the VM's machine type: {said}")]
     Machine {
@@ -72,7 +75,7 @@ pub enum LaunchError {
 impl Diagnostic for LaunchError {
     fn kind(&self) -> Kind {
         match self {
-            Self::PortTaken { .. } => Kind::Conflict,
+            Self::PortTaken { .. } | Self::ScreenPortTaken => Kind::Conflict,
             Self::Timeout { .. } => Kind::Timeout,
             Self::File(error) => error.kind(),
             Self::Machine { .. } | Self::NoShares { .. } | Self::Ended { .. } | Self::Spawn { .. } => {
@@ -104,12 +107,22 @@ impl Diagnostic for LaunchError {
     }
 }
 
-/// Starts QEMU in a VM's directory, with the folders open that its arguments name by their descriptors. It gives
-/// up the run lock when it dies. Waits until it answers; if it does not come up it is ended.
+/// What QEMU is started with.
+#[derive(Debug, Default)]
+pub struct Given {
+    /// Its arguments.
+    pub args: Vec<OsString>,
+    /// The folders that its arguments name by their descriptors.
+    pub folders: Vec<OwnedFd>,
+    /// The names of the variables of this process that it sees besides those that every QEMU does.
+    pub variables: Vec<&'static str>,
+}
+
+/// Starts QEMU in a VM's directory. It gives up the run lock when it dies. Waits until it answers; if it does not come up
+/// it is ended.
 pub async fn launch(
     qemu: &Path,
-    args: Vec<OsString>,
-    folders: Vec<OwnedFd>,
+    given: Given,
     dir: &VmDir,
     run_lock: File,
     limit: Duration,
@@ -124,10 +137,10 @@ pub async fn launch(
         keep_earlier(dir, log, earlier)?;
     }
     let mut command = Command::new(qemu);
-    command.args(args);
-    detached::pass_on(&mut command, folders);
+    command.args(given.args);
+    detached::pass_on(&mut command, given.folders);
     let log = dir.file(VmDir::QEMU_LOG);
-    let spawned = detached::spawn(command, dir.path(), run_lock, &log);
+    let spawned = detached::spawn(command, dir.path(), run_lock, &log, &given.variables);
     spawned.map_err(|source| LaunchError::Spawn { program: qemu.display().to_string(), source })?;
     match come_up(dir, limit).await {
         Ok(()) => Ok(()),
@@ -200,6 +213,12 @@ fn explain(said: &str) -> LaunchError {
     if let Some(port) = port {
         return LaunchError::PortTaken { port };
     }
+    // Of SPICE, the port is in a warning before these words.
+    if said.contains("failed to initialize spice server")
+        || (said.contains("-vnc ") && said.contains("Address already in use"))
+    {
+        return LaunchError::ScreenPortTaken;
+    }
     if said.contains("unsupported machine type") {
         return LaunchError::Machine { said: said.to_owned() };
     }
@@ -221,6 +240,12 @@ mod tests {
     fn words_become_errors() {
         let taken = "-netdev user,id=net: Could not set up host forwarding rule 'tcp:127.0.0.1:2222-:22'";
         assert!(matches!(explain(taken), LaunchError::PortTaken { port } if port.get() == 2222));
+        for screen in [
+            "failed to initialize spice server",
+            "-vnc 127.0.0.1:1,password-secret=screen: Failed to find an available port: Address already in use",
+        ] {
+            assert!(matches!(explain(screen), LaunchError::ScreenPortTaken), "{screen}");
+        }
         assert!(matches!(explain("x: unsupported machine type"), LaunchError::Machine { .. }));
         for words in
             ["fsdev support is disabled", "-device x: 'virtio-9p-pci' is not a valid device model name"]

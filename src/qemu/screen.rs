@@ -7,14 +7,10 @@ use std::time::Duration;
 use crate::host::layout::VmDir;
 use crate::host::process;
 use crate::host::program::ProcessError;
-use crate::vm::desktop::Resolution;
-use crate::vm::port::Port;
+use crate::vm::desktop::{Resolution, ScreenPort};
 
 /// How long QEMU may take to say what it has.
 const LIMIT: Duration = Duration::from_secs(10);
-
-/// The first port of a screen: VNC's displays are counted from there.
-pub const FIRST_PORT: u16 = 5900;
 
 /// The way to a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +37,14 @@ impl Way {
         Ok(if spice.is_ok() { Self::Spice } else { Self::Vnc })
     }
 
+    /// Returns the names of the variables by which it finds the session in which a window is to open.
+    pub fn variables(self) -> &'static [&'static str] {
+        match self {
+            Self::Window => &["DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY", "XDG_RUNTIME_DIR"],
+            Self::Spice | Self::Vnc => &[],
+        }
+    }
+
     /// Tells whether it needs a port.
     pub fn listens(self) -> bool {
         self != Self::Window
@@ -53,7 +57,7 @@ pub struct Screen {
     /// How many pixels it has.
     pub resolution: Resolution,
     /// The way to it, with its port on loopback where it has one.
-    pub way: (Way, Option<Port>),
+    pub way: (Way, Option<ScreenPort>),
 }
 
 impl Screen {
@@ -71,13 +75,7 @@ impl Screen {
             (Way::Vnc, Some(port)) => vec![
                 password(VmDir::SCREEN_PASSWORD),
                 // By the number of the display, which is how VNC counts ports.
-                (
-                    "-vnc",
-                    format!(
-                        "127.0.0.1:{},password-secret=screen",
-                        i32::from(port.get()) - i32::from(FIRST_PORT)
-                    ),
-                ),
+                ("-vnc", format!("127.0.0.1:{},password-secret=screen", port.display())),
                 ("-display", "none".to_owned()),
             ],
             // Closing the window would pull the plug.
@@ -102,12 +100,14 @@ impl Screen {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vm::port::Port;
 
     #[test]
     fn viewers_come_by_loopback_with_a_password() {
         let resolution = "1280x720".parse().unwrap();
         for (way, said) in [(Way::Spice, "addr=127.0.0.1,port=5901,"), (Way::Vnc, "127.0.0.1:1,")] {
-            let screen = Screen { resolution, way: (way, Port::new(5901)) };
+            let screen =
+                Screen { resolution, way: (way, Port::new(5901).and_then(|port| port.try_into().ok())) };
             let options = screen.options();
             let all = options
                 .iter()

@@ -75,6 +75,14 @@ impl Sound {
         choose(&drivers, seat, |socket| UnixStream::connect(socket).map(drop))
     }
 
+    /// Returns the names of the variables by which its driver finds who plays it.
+    pub fn variables(self) -> &'static [&'static str] {
+        match self {
+            Self::PulseAudio => &["XDG_RUNTIME_DIR", "PULSE_SERVER", "PULSE_COOKIE"],
+            Self::PipeWire => &["XDG_RUNTIME_DIR"],
+        }
+    }
+
     /// Returns QEMU's options.
     pub fn options(self) -> [(&'static str, String); 3] {
         let driver = match self {

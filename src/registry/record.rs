@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::vm::desktop::Desktop;
+use crate::vm::desktop::{Desktop, ScreenPort};
 use crate::vm::guest::Guest;
 use crate::vm::label::Labels;
 use crate::vm::login_mode::LoginMode;
@@ -114,8 +114,12 @@ impl Record {
 
     /// Returns all ports of this machine that it has.
     pub fn ports(&self) -> impl Iterator<Item = Port> {
-        let screen = self.desktop.and_then(|desktop| desktop.port);
-        self.forwards.iter().map(|forward| forward.host).chain(screen)
+        self.forwards.iter().map(|forward| forward.host).chain(self.screen_port())
+    }
+
+    /// Returns the port of this machine where a viewer finds its screen.
+    pub fn screen_port(&self) -> Option<Port> {
+        self.desktop.and_then(|desktop| desktop.port).map(ScreenPort::get)
     }
 
     /// Returns a key that the record of a VM must have and this one has not.
@@ -268,6 +272,10 @@ forward = [{ host = 2222, guest = 22, auto = true, colour = "red" }]
         let ports: Vec<u16> = record.ports().map(Port::get).collect();
         assert_eq!(ports, [2222, 5901]);
         let broken = read(&text.replace("1280x720", "much")).unwrap_err();
+        assert_eq!(broken.ports.len(), 2);
+        // A display of VNC's with a number below zero would be no option of QEMU's.
+        let broken = read(&text.replace("5901", "80")).unwrap_err();
+        assert!(broken.reason.contains("80 cannot be the port of a screen"), "{broken}");
         assert_eq!(broken.ports.len(), 2);
     }
 

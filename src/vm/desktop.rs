@@ -87,6 +87,59 @@ impl Diagnostic for ResolutionError {
     }
 }
 
+/// The port of a screen on loopback. VNC counts its displays from 5900 on (RFC 6143, which has the number from X), and QEMU takes
+/// no other number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Port", into = "Port")]
+pub struct ScreenPort(Port);
+
+impl ScreenPort {
+    /// The first one.
+    const FIRST: u16 = 5900;
+
+    /// Returns the first one as a port.
+    pub fn first() -> Option<Port> {
+        Port::new(Self::FIRST)
+    }
+
+    /// Returns the port.
+    pub const fn get(self) -> Port {
+        self.0
+    }
+
+    /// Returns the number of VNC's display.
+    pub const fn display(self) -> u16 {
+        self.0.get().saturating_sub(Self::FIRST)
+    }
+}
+
+impl TryFrom<Port> for ScreenPort {
+    type Error = ScreenPortError;
+
+    fn try_from(port: Port) -> Result<Self, ScreenPortError> {
+        if port.get() >= Self::FIRST { Ok(Self(port)) } else { Err(ScreenPortError { port }) }
+    }
+}
+
+impl From<ScreenPort> for Port {
+    fn from(port: ScreenPort) -> Self {
+        port.get()
+    }
+}
+
+impl fmt::Display for ScreenPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Not the port of a screen.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{port} cannot be the port of a screen: those are {} to 65535", ScreenPort::FIRST)]
+pub struct ScreenPortError {
+    port: Port,
+}
+
 /// A screen, with keyboard and pointer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Desktop {
@@ -94,7 +147,7 @@ pub struct Desktop {
     pub resolution: Resolution,
     /// The port on loopback where a viewer finds it, once it has been needed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub port: Option<Port>,
+    pub port: Option<ScreenPort>,
 }
 
 impl Desktop {
@@ -107,6 +160,16 @@ impl Desktop {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ports_of_screens_are_vncs() {
+        let screen = |number| ScreenPort::try_from(Port::new(number).unwrap());
+        assert_eq!(screen(5900).unwrap().display(), 0);
+        assert_eq!(screen(65535).unwrap().display(), 59635);
+        for number in [1, 22, 5899] {
+            assert!(screen(number).unwrap_err().to_string().starts_with(&format!("{number} cannot")));
+        }
+    }
 
     #[test]
     fn resolutions() {

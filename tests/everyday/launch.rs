@@ -18,13 +18,9 @@ fn launch(home: &Home, dir: &Path, flags: &[&str]) -> Command {
     command
 }
 
-/// Runs a command whose VM stays up, in a terminal in this folder, and ends it by two interrupts.
-fn up_and_down(command: &Command, dir: &Path) -> String {
-    // The terminal begins where this process is.
-    let mut inside = Command::new("env");
-    inside.arg("-C").arg(dir).arg(command.get_program()).args(command.get_args());
-    inside.envs(command.get_envs().filter_map(|(key, value)| Some((key, value?))));
-    let mut pty = Pty::run(&inside);
+/// Runs a command whose VM stays up, in a terminal, and ends it by two interrupts.
+fn up_and_down(command: &Command) -> String {
+    let mut pty = Pty::run(command);
     pty.expect("SeaBIOS");
     pty.type_keys("\u{3}");
     pty.expect("stopping");
@@ -51,7 +47,7 @@ fn a_script_starts_it_again_from_anywhere() {
     let home = Home::with_data_in(WILD);
     let (project, elsewhere) = (folder(&home, "project"), folder(&home, "else where"));
     let share = folder(&home, "share\n$(touch y)'");
-    let said = up_and_down(&launch(&home, &project, &["--share-ro", share.to_str().unwrap()]), &project);
+    let said = up_and_down(&launch(&home, &project, &["--share-ro", share.to_str().unwrap()]));
     assert!(said.contains("ai-vm: created, "), "{said}");
     let script = project.join("start-ai-vm.sh");
     assert_eq!(std::fs::metadata(&script).unwrap().permissions().mode() & 0o777, 0o755);
@@ -66,8 +62,8 @@ fn a_script_starts_it_again_from_anywhere() {
         assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stdout));
     }
     let mut again = Command::new(&script);
-    again.env("PATH", std::env::var_os("PATH").unwrap()).env_remove("AI_VM_HOME");
-    let said = up_and_down(&again, &elsewhere);
+    again.current_dir(&elsewhere).env_remove("AI_VM_HOME");
+    let said = up_and_down(&again);
     assert!(
         said.contains("ai-vm: started") && !said.contains("created") && !said.contains("making"),
         "{said}"
@@ -84,9 +80,9 @@ fn what_is_there_is_used_or_its_differences_are_named() {
     let dir = folder(&home, "p");
     let flags = ["-n", "web"];
     let first = launch(&home, &dir, &flags);
-    up_and_down(&first, &dir);
+    up_and_down(&first);
     std::fs::write(dir.join("start-web.sh"), "mine\n").unwrap();
-    let said = up_and_down(&first, &dir);
+    let said = up_and_down(&first);
     assert!(!said.contains("created") && said.contains("start-web.sh` is there already"), "{said}");
     assert_eq!(std::fs::read_to_string(dir.join("start-web.sh")).unwrap(), "mine\n");
     let mut other = home.command(&["-n", "web", "-r", "256mb", "-o", "-p", "8099:80"]);
@@ -106,7 +102,7 @@ fn a_folder_has_it_all() {
     let home = Home::new();
     let dir = folder(&home, "p,file=x:y 'x' \" \n");
     let command = launch(&home, &dir, &["--dir"]);
-    up_and_down(&command, &dir);
+    up_and_down(&command);
     let disk = dir.join("ai-vm.qcow2");
     assert!(disk.symlink_metadata().unwrap().is_file());
     assert_eq!(std::fs::read_link(home.vm("ai-vm").join("disk.qcow2")).unwrap(), disk);
@@ -150,7 +146,7 @@ fn nothing_of_somebody_elses_is_touched_in_a_folder() {
     std::fs::write(home.dir().join("other"), "#!/bin/sh\n# Written by ai-vm for its VM `ai-vm` (x).\n")
         .unwrap();
     symlink(home.dir().join("other"), dir.join("start-ai-vm.sh")).unwrap();
-    up_and_down(&launch(&home, &dir, &["--dir"]), &dir);
+    up_and_down(&launch(&home, &dir, &["--dir"]));
     home.ok(&["rm", "ai-vm"]);
     assert!(dir.join("start-ai-vm.sh").symlink_metadata().unwrap().is_symlink());
     assert!(!dir.join("ai-vm.qcow2").exists());

@@ -35,6 +35,7 @@ mod crash;
 mod creds;
 mod creds_hostile;
 mod creds_rotation;
+mod desktop;
 mod doctor;
 mod evil_bytes;
 mod exact_argv;

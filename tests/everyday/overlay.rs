@@ -13,7 +13,13 @@ fn qemu_io(disk: &Path, command: &str) -> String {
     said
 }
 
-fn has_mark(disk: &Path) -> bool {
+/// Writes a mark to a disk.
+pub fn mark(disk: &Path) {
+    qemu_io(disk, "write -P 0x41 1M 64k");
+}
+
+/// Whether it is there.
+pub fn has_mark(disk: &Path) -> bool {
     !qemu_io(disk, "read -P 0x41 1M 64k").contains("verification failed")
 }
 
@@ -26,7 +32,7 @@ fn keeps(home: &Home, flags: &[&str]) -> bool {
     let first = machine::start(home);
     assert_eq!(first.err.contains("begins with a clean disk"), flags.contains(&"--overlay"), "{}", first.err);
     home.ok(&["stop", "--force", "vm"]);
-    qemu_io(&disk, "write -P 0x41 1M 64k");
+    mark(&disk);
     assert!(has_mark(&disk));
     let second = machine::start(home);
     assert!(!second.err.contains("clean disk"), "it is said at the first start only: {}", second.err);

@@ -407,9 +407,10 @@ fn an_older_image_is_shown() {
     assert_eq!(home.list()[0]["outdated"], serde_json::Value::Null);
     let record = home.vm("vm").join("vm.toml");
     let text = fs::read_to_string(&record).unwrap();
-    for (base, outdated) in
-        [("debian-000000000000".to_owned(), true), (ai_vm::guest::debian::image_id(), false)]
-    {
+    for (base, outdated) in [
+        ("debian-000000000000".to_owned(), true),
+        (ai_vm::guest::debian::image_id(ai_vm::guest::debian::Variant::Plain), false),
+    ] {
         fs::write(&record, text.replacen("\n\n", &format!("\nbase = \"{base}\"\n\n"), 1)).unwrap();
         assert_eq!(home.list()[0]["outdated"], outdated, "{}", fs::read_to_string(&record).unwrap());
         assert_eq!(home.ok(&["ls"]).out.contains("OUTDATED"), outdated);

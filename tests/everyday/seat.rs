@@ -31,6 +31,28 @@ fn info(home: &Home, name: &str) -> Value {
     serde_json::from_str::<Value>(&home.ok(&["info", "--json", name]).out).unwrap()[0].clone()
 }
 
+/// The variables of a session at this machine.
+const SESSION: [(&str, &str); 6] = [
+    ("DISPLAY", ":7"),
+    ("WAYLAND_DISPLAY", "wayland-7"),
+    ("XAUTHORITY", "/run/x"),
+    ("PULSE_SERVER", "unix:/run/p"),
+    ("PULSE_COOKIE", "/run/c"),
+    ("DBUS_SESSION_BUS_ADDRESS", "unix:path=/run/bus"),
+];
+
+/// Which of those, and of `XDG_RUNTIME_DIR`, the QEMU of a VM has.
+fn session(home: &Home, name: &str) -> Vec<String> {
+    let pid = info(home, name)["pid"].as_u64().unwrap();
+    let environment = std::fs::read_to_string(format!("/proc/{pid}/environ")).unwrap();
+    let names = environment.split('\0').filter_map(|variable| variable.split_once('=')).map(|(name, _)| name);
+    let is_of_session =
+        |name: &&str| *name == "XDG_RUNTIME_DIR" || SESSION.iter().any(|(variable, _)| variable == name);
+    let mut found: Vec<String> = names.filter(is_of_session).map(str::to_owned).collect();
+    found.sort();
+    found
+}
+
 /// A QEMU that is the real one, except that it has what this file of a shell script says.
 fn qemu(home: &Home, name: &str, cases: &str) -> PathBuf {
     let path = home.dir().join(name);
@@ -78,6 +100,7 @@ fn a_screen_is_for_its_owner_by_loopback() {
         assert!(args.contains("virtio-vga,xres=1280,yres=720") && args.contains("spawn=deny"), "{args}");
         let secret = std::fs::read_to_string(&password).unwrap();
         assert!(!args.contains(&secret), "the password is among the arguments");
+        assert_eq!(session(&home, "vm"), [""; 0], "a viewer finds its screen by its port");
         home.ok(&["stop", "--force", "vm"]);
         assert_eq!(info(&home, "vm")["screen"], Value::Null);
     }
@@ -103,6 +126,25 @@ fn two_screens_have_two_ports_and_keep_them() {
     let ran = home.run(&["create", "c", "-p", &format!("{port}:80")]);
     assert_eq!(ran.code, 4, "{}", ran.err);
     assert!(ran.err.contains("belongs to the VM `a`"), "{}", ran.err);
+}
+
+#[test]
+fn a_port_that_is_taken_at_the_last_moment_is_left_to_whoever_has_it() {
+    let home = Home::new();
+    assert_eq!(create(&home, "vm", &["-d"], &[]).code, 0);
+    // Somebody opens it after it was found to be free, and before QEMU does.
+    let once = home.dir().join("once");
+    let cases = format!(
+        "*port=*password-secret*) [ -e '{0}' ] || {{ echo \"$*\" > '{0}'; echo 'failed to initialize spice server' >&2; exit 1; }} ;;",
+        once.display()
+    );
+    let late = qemu(&home, "late", &cases);
+    let ran = run(&home, &["start", "--no-wait", "vm"], &[("AI_VM_QEMU", late.to_str().unwrap())]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let refused = std::fs::read_to_string(once).unwrap();
+    let screen = info(&home, "vm")["screen"].as_str().unwrap().to_owned();
+    let port = screen.strip_prefix("spice://127.0.0.1:").unwrap();
+    assert!(refused.contains("port=59") && !refused.contains(&format!("port={port}")), "{screen}: {refused}");
 }
 
 #[test]
@@ -145,6 +187,54 @@ fn sound_is_refused_with_a_reason_where_there_is_none() {
 }
 
 #[test]
+fn qemu_knows_no_more_of_the_session_than_it_needs() {
+    let home = Home::new();
+    let runtime = home.dir().join("run");
+    std::fs::create_dir_all(runtime.join("pulse")).unwrap();
+    let _server = std::os::unix::net::UnixListener::bind(runtime.join("p")).unwrap();
+    let server = format!("unix:{}", runtime.join("p").display());
+    // It plays to nobody, but believes that it plays to PulseAudio.
+    let path = home.dir().join("with-pa");
+    let script = "#!/bin/sh\ncase \"$*\" in '-audiodev help') printf 'none\\npa\\n'; exit ;; esac\n\
+        for arg; do shift; [ \"$arg\" = pa,id=sound ] && arg=none,id=sound; set -- \"$@\" \"$arg\"; done\n\
+        exec qemu-system-x86_64 \"$@\"\n";
+    std::fs::write(&path, script).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mut seat = SESSION.to_vec();
+    seat.extend([("XDG_RUNTIME_DIR", runtime.to_str().unwrap()), ("AI_VM_QEMU", path.to_str().unwrap())]);
+    seat.retain(|(name, _)| *name != "PULSE_SERVER");
+    seat.push(("PULSE_SERVER", &server));
+    for (name, flags, expected) in [
+        ("plain", vec![], vec![]),
+        ("loud", vec!["--audio"], vec!["PULSE_COOKIE", "PULSE_SERVER", "XDG_RUNTIME_DIR"]),
+    ] {
+        let ran = create(&home, name, &flags, &seat);
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        let ran = run(&home, &["start", "--no-wait", name], &seat);
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        assert_eq!(session(&home, name), expected, "{name}");
+    }
+}
+
+#[test]
+fn a_port_that_no_screen_can_have_is_told() {
+    let home = Home::new();
+    assert_eq!(create(&home, "vm", &["--desktop"], &[]).code, 0);
+    let record = home.vm("vm").join("vm.toml");
+    let text = std::fs::read_to_string(&record).unwrap();
+    let edited = text.replace("resolution = \"1920x1080\"", "resolution = \"1920x1080\"\nport = 5899");
+    assert_ne!(text, edited);
+    std::fs::write(&record, edited).unwrap();
+    let ran = run(&home, &["start", "--no-wait", "vm"], &[]);
+    assert_ne!(ran.code, 0);
+    let said = "5899 cannot be the port of a screen: those are 5900 to 65535";
+    assert!(ran.err.contains(said) && ran.err.contains("vm.toml"), "{}", ran.err);
+    assert_eq!(home.state(), "broken");
+    std::fs::write(&record, text).unwrap();
+    assert_eq!(home.state(), "stopped");
+}
+
+#[test]
 fn a_window_is_opened_where_one_can_be() {
     let home = Home::new();
     // QEMU's window cannot be opened here; what it is told to do shows how it would be.
@@ -153,14 +243,14 @@ fn a_window_is_opened_where_one_can_be() {
         &home,
         "with-gtk",
         &format!(
-            "'-display help') echo gtk; exit ;;\n*gtk*) echo \"$DISPLAY $*\" > '{}'; exit 1 ;;",
+            "'-display help') echo gtk; exit ;;\n*gtk*) echo \"$DISPLAY $XAUTHORITY $PULSE_SERVER- $*\" > '{}'; exit 1 ;;",
             said.display()
         ),
     );
-    let seat = [("AI_VM_QEMU", gtk.to_str().unwrap()), ("DISPLAY", ":7")];
+    let seat = [&SESSION, [("AI_VM_QEMU", gtk.to_str().unwrap())].as_slice()].concat();
     assert_eq!(create(&home, "vm", &["-d"], &[]).code, 0);
     assert_eq!(run(&home, &["start", "--no-wait", "vm"], &seat).code, 1);
     let said = std::fs::read_to_string(said).unwrap();
-    assert!(said.starts_with(":7 ") && said.contains("-display gtk,window-close=off"), "{said}");
+    assert!(said.starts_with(":7 /run/x - ") && said.contains("-display gtk,window-close=off"), "{said}");
     assert!(said.contains("elevateprivileges=deny") && !said.contains("-vnc"), "{said}");
 }

@@ -10,6 +10,7 @@ use crate::copying;
 use crate::forwards::forwards_both_ways;
 use crate::git;
 use crate::home::{Home, Ran, finish, wait};
+use crate::launch;
 use crate::logins;
 use crate::nixos_shaped;
 use crate::processes;
@@ -24,7 +25,7 @@ pub const VM: &str = "web";
 const FIRST_START: Duration = Duration::from_secs(15 * 60);
 
 /// A later one boots. It mounts half a dozen folders by then, and an emulated guest on a busy machine takes its time.
-const BOOT: Duration = Duration::from_secs(3 * 60);
+pub const BOOT: Duration = Duration::from_secs(3 * 60);
 
 pub fn exec(home: &Home, argv: &[&str]) -> Ran {
     home.run(&[&["exec", VM, "--"], argv].concat())
@@ -86,6 +87,8 @@ const PARTS: &[Part] = &[
     ("shares are other ones", shares::are_other_ones_now),
     ("powered off from inside", powered_off_from_inside),
     ("a second one shares the image", a_second_one_shares_the_image),
+    ("run here without a verb", launch::runs_here_and_starts_again_from_anywhere),
+    ("forgets, run here", launch::forgets_what_was_written),
     ("a NixOS-shaped one boots what was recorded", nixos_shaped::boots_what_was_recorded),
     ("nothing is left", nothing_is_left),
 ];

@@ -19,7 +19,7 @@ pub struct Pty {
 }
 
 impl Pty {
-    /// Runs a command in a new terminal of 100 columns and 30 rows.
+    /// Runs a command in a new terminal of 100 columns and 30 rows, in the directory that it is to have.
     pub fn run(command: &Command) -> Self {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
         grantpt(&master).unwrap();
@@ -35,6 +35,9 @@ impl Pty {
                 Some(value) => inside.env(name, value),
                 None => inside.env_remove(name),
             };
+        }
+        if let Some(dir) = command.get_current_dir() {
+            inside.current_dir(dir);
         }
         inside.env("TERM", "xterm-256color");
         let stream = || Stdio::from(slave.try_clone().unwrap());
@@ -65,8 +68,17 @@ impl Pty {
 
     /// Waits until what is on the screen is as it should be.
     pub fn wait(&self, found: impl Fn(&str) -> bool, what: &str) -> MutexGuard<'_, String> {
+        self.wait_for(Duration::from_secs(60), found, what)
+    }
+
+    /// The same, for as long as it may take.
+    pub fn wait_for(
+        &self,
+        patience: Duration,
+        found: impl Fn(&str) -> bool,
+        what: &str,
+    ) -> MutexGuard<'_, String> {
         let (seen, more) = &*self.seen;
-        let patience = Duration::from_secs(60);
         let waited = more.wait_timeout_while(seen.lock().unwrap(), patience, |seen| !found(seen)).unwrap();
         assert!(!waited.1.timed_out(), "`{what}` did not appear: {}", *waited.0);
         waited.0

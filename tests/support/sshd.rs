@@ -47,7 +47,7 @@ impl Guest {
         let held = lock::try_exclusive(&vm.file(VmDir::RUN_LOCK)).unwrap().unwrap();
         let mut sleep = Command::new("sleep");
         sleep.arg("infinity");
-        detached::spawn(sleep, &dir, held, &vm.file(VmDir::QEMU_LOG)).unwrap();
+        detached::spawn(sleep, &dir, held, &vm.file(VmDir::QEMU_LOG), &[]).unwrap();
         std::fs::write(vm.file(VmDir::QMP_SOCKET), "").unwrap();
         let run = Run::now("0".repeat(32), "tcg".to_owned(), None);
         run.write(&vm).unwrap();

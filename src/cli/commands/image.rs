@@ -11,6 +11,7 @@ use crate::guest::nixos::{Features, flake};
 use crate::guest::store;
 use crate::lifecycle::image;
 use crate::ui::table;
+use crate::vm::desktop::Resolution;
 use crate::vm::guest::{Family, Guest, Nixos};
 use crate::vm::name::VmName;
 use crate::vm::spec::UserName;
@@ -20,6 +21,7 @@ use crate::vm::spec::UserName;
 #[command(after_help = "Examples:\n  \
     ai-vm image ls\n  \
     ai-vm image build                                     now rather than at the first start\n  \
+    ai-vm image build --desktop                           the one for VMs with --desktop\n  \
     ai-vm image prune                                     what no VM uses")]
 pub struct Args {
     #[command(subcommand)]
@@ -62,6 +64,12 @@ struct BuildArgs {
     /// The login name in a NixOS [default: yours]
     #[arg(long, value_name = "NAME", value_parser = value::<UserName>)]
     user: Option<UserName>,
+    /// With a desktop, for VMs with --desktop: Xfce in a Debian, KDE Plasma in a NixOS
+    #[arg(long)]
+    desktop: bool,
+    /// The size of the screen that a NixOS is built for; a Debian takes any [default: 1920x1080]
+    #[arg(long, value_name = "WIDTHxHEIGHT", requires = "desktop", value_parser = value::<Resolution>)]
+    resolution: Option<Resolution>,
 }
 
 /// An image as `image ls --json` shows it.
@@ -69,6 +77,7 @@ struct BuildArgs {
 struct Summary {
     id: String,
     guest: Option<String>,
+    desktop: Option<bool>,
     created: Option<String>,
     bytes: Option<u64>,
     vms: Vec<VmName>,
@@ -108,11 +117,13 @@ fn build(ctx: &Context, args: BuildArgs) -> Result<u8, Failure> {
     };
     let listener = ctx.listener(family.name());
     let held = match family {
-        Family::Debian => image::ensure(&ctx.engine, &Guest::Debian, &listener)?,
+        Family::Debian => image::ensure(&ctx.engine, &Guest::Debian, args.desktop, &listener)?,
         Family::Nixos => {
             let guest = Nixos { flake: args.flake.as_deref().map(flake::absolute), state_version: None };
             let user = spec::login_name(ctx, args.user)?;
-            image::nixos_system(&ctx.engine, &guest, &user, Features::default(), &listener)?
+            let desktop = args.desktop.then(|| args.resolution.unwrap_or(Resolution::DEFAULT));
+            let features = Features { desktop, ..Features::default() };
+            image::nixos_system(&ctx.engine, &guest, &user, features, &listener)?
         }
         Family::Image => {
             return Err(UsageError {
@@ -133,6 +144,7 @@ fn list(ctx: &Context, json: bool, quiet: bool) -> Result<u8, Failure> {
         images.push(match store::open(ctx.registry().layout(), &id) {
             Ok(image) => Summary {
                 bytes: Some(image.allocated()),
+                desktop: Some(image.manifest.desktop),
                 guest: Some(image.manifest.family),
                 created: Some(image.manifest.created),
                 id,
@@ -140,7 +152,8 @@ fn list(ctx: &Context, json: bool, quiet: bool) -> Result<u8, Failure> {
                 problem: None,
             },
             Err(error) => {
-                Summary { id, guest: None, created: None, bytes: None, vms, problem: Some(error.to_string()) }
+                let problem = Some(error.to_string());
+                Summary { id, guest: None, desktop: None, created: None, bytes: None, vms, problem }
             }
         });
     }

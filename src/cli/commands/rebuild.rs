@@ -179,7 +179,7 @@ async fn from_host(job: Job) -> Result<String, Box<dyn Diagnostic>> {
         let record = engine.registry.get(&name).map_err(LifecycleError::from)?;
         let image = match &record.guest {
             Guest::Nixos(_) => image::rebuild(&engine, &record, &listener)?,
-            guest => image::ensure(&engine, guest, &listener)?.image,
+            guest => image::ensure(&engine, guest, record.desktop.is_some(), &listener)?.image,
         };
         Ok::<_, LifecycleError>((record, image.id))
     });
@@ -191,7 +191,7 @@ async fn from_host(job: Job) -> Result<String, Box<dyn Diagnostic>> {
         (_, None) => format!("its first start makes a disk over {present}"),
         (_, Some(base)) if *base == present => format!("lies over {present}, as it should"),
         (_, Some(base)) => format!(
-            "lies over {base}, which is older than {present}, and keeps it with its disk; \
+            "lies over {base}, where it would now be {present}, and keeps it with its disk; \
              `ai-vm start {name} --new-disk` begins anew, without what is on the disk",
         ),
     })

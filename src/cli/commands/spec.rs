@@ -117,7 +117,8 @@ pub struct SpecArgs {
     /// Let the VM play to this machine's sound, and hear its microphone (PulseAudio or PipeWire)
     #[arg(short, long)]
     pub audio: bool,
-    /// Give the VM a screen: a window where this QEMU can open one, else for a viewer on loopback; `info` says where
+    /// Give the VM a screen with a desktop on it, Xfce in a Debian and KDE Plasma in a NixOS: a window where this QEMU can open
+    /// one, else for a viewer on loopback; `info` says where. The first Debian with it makes an image of its own
     #[arg(short, long)]
     pub desktop: bool,
     /// The size of that screen in pixels [default: 1920x1080]

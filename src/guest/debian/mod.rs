@@ -18,6 +18,47 @@ use crate::qemu::disk::DiskFormat;
 /// How long the build may take. On two cores with a near mirror it takes one minute; most of it is unpacking.
 const LIMIT: Duration = Duration::from_secs(30 * 60);
 
+/// Which of the images that there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Variant {
+    /// For work by SSH alone.
+    Plain,
+    /// The same, and a desktop on the screen of a VM that has one.
+    Desktop,
+}
+
+impl Variant {
+    /// Returns the one for a VM, by whether it is to have a desktop.
+    pub const fn of(desktop: bool) -> Self {
+        if desktop { Self::Desktop } else { Self::Plain }
+    }
+
+    /// Returns what it is made from.
+    fn files(self) -> impl Iterator<Item = &'static recipe::File> {
+        let more = match self {
+            Self::Plain => &[],
+            Self::Desktop => recipe::DESKTOP,
+        };
+        recipe::FILES.iter().chain(more)
+    }
+
+    /// Returns what somebody should know before it is made: what that takes on two cores with a near mirror.
+    const fn effort(self) -> Option<&'static str> {
+        match self {
+            Self::Plain => None,
+            Self::Desktop => Some("Debian with a desktop, which takes some minutes and 2 GiB of disk, once"),
+        }
+    }
+
+    /// Returns how the names of its images begin.
+    const fn prefix(self) -> &'static str {
+        match self {
+            Self::Plain => "debian",
+            Self::Desktop => "debian-desktop",
+        }
+    }
+}
+
 /// What the user can decide about the image.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
@@ -26,22 +67,30 @@ pub struct Options {
 }
 
 /// Returns the name of the image that the recipe makes. Another recipe makes another image.
-pub fn image_id() -> String {
+pub fn image_id(variant: Variant) -> String {
     let mut digest = Sha256::new();
-    for (name, content) in recipe::FILES {
+    for (name, content) in variant.files() {
         digest.update((name.len() as u64).to_be_bytes());
         digest.update(name);
         digest.update((content.len() as u64).to_be_bytes());
         digest.update(content);
     }
     let hex: String = digest.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect();
-    format!("debian-{hex}")
+    format!("{}-{hex}", variant.prefix())
 }
 
 /// Builds the image in an empty directory; `on_step` gets each step's name. Blocks.
-pub fn build(dir: &Path, options: &Options, mut on_step: impl FnMut(&str)) -> Result<Manifest, ImageError> {
+pub fn build(
+    dir: &Path,
+    variant: Variant,
+    options: &Options,
+    mut on_step: impl FnMut(&str),
+) -> Result<Manifest, ImageError> {
+    if let Some(effort) = variant.effort() {
+        on_step(effort);
+    }
     let recipe = dir.join("recipe.d");
-    for (name, content) in recipe::FILES {
+    for (name, content) in variant.files() {
         let path = recipe.join(name);
         let parent = path.parent().unwrap_or(&recipe);
         std::fs::create_dir_all(parent).map_err(failed("create", parent))?;
@@ -72,7 +121,25 @@ pub fn build(dir: &Path, options: &Options, mut on_step: impl FnMut(&str)) -> Re
             initrd: "initrd.img".to_owned(),
             cmdline: String::from_utf8_lossy(&cmdline).trim().to_owned(),
         }),
+        desktop: variant == Variant::Desktop,
         source: None,
         nixos: None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_variant_is_an_image_of_its_own() {
+        let [plain, desktop] = [Variant::Plain, Variant::Desktop].map(image_id);
+        let digest = |id: &str, prefix: &str| id.strip_prefix(prefix).unwrap().to_owned();
+        assert_ne!(digest(&plain, "debian-"), digest(&desktop, "debian-desktop-"));
+        assert_eq!(digest(&desktop, "debian-desktop-").len(), 12);
+        // What only a desktop is made from is no reason to make the other one anew.
+        assert!(Variant::Plain.files().all(|(name, _)| !name.starts_with("desktop/")));
+        let all: Vec<_> = Variant::Desktop.files().collect();
+        assert!(Variant::Plain.files().all(|file| all.contains(&file)));
+    }
 }

@@ -1,7 +1,10 @@
 //! The files of the recipe, embedded so that the binary needs no checkout.
 
-/// Each file with its path inside the recipe.
-pub(super) const FILES: &[(&str, &str)] = &[
+/// A file: its path inside the recipe, and what is in it.
+pub(super) type File = (&'static str, &'static str);
+
+/// What every guest is made from.
+pub(super) const FILES: &[File] = &[
     ("boot.sh", include_str!("build/boot.sh")),
     ("build.sh", include_str!("build/build.sh")),
     ("claude.sh", include_str!("build/claude.sh")),
@@ -49,9 +52,40 @@ pub(super) const FILES: &[(&str, &str)] = &[
     ),
 ];
 
+/// What a guest with a desktop is made from besides.
+pub(super) const DESKTOP: &[File] = &[
+    ("desktop/customize.sh", include_str!("build/desktop/customize.sh")),
+    ("desktop/packages", include_str!("build/desktop/packages")),
+    (
+        "desktop/rootfs/etc/X11/xorg.conf.d/ai-vm.conf",
+        include_str!("build/desktop/rootfs/etc/X11/xorg.conf.d/ai-vm.conf"),
+    ),
+    (
+        "desktop/rootfs/etc/profile.d/ai-vm-desktop.sh",
+        include_str!("build/desktop/rootfs/etc/profile.d/ai-vm-desktop.sh"),
+    ),
+    (
+        "desktop/rootfs/etc/xdg/xfce4/xfconf/xfce-perchannel-xml/xfwm4.xml",
+        include_str!("build/desktop/rootfs/etc/xdg/xfce4/xfconf/xfce-perchannel-xml/xfwm4.xml"),
+    ),
+    ("desktop/rootfs/etc/pam.d/ai-vm-desktop", include_str!("build/desktop/rootfs/etc/pam.d/ai-vm-desktop")),
+    (
+        "desktop/rootfs/etc/systemd/system/ai-vm-desktop@.service",
+        include_str!("build/desktop/rootfs/etc/systemd/system/ai-vm-desktop@.service"),
+    ),
+    (
+        "desktop/rootfs/etc/systemd/system-generators/ai-vm-desktop",
+        include_str!("build/desktop/rootfs/etc/systemd/system-generators/ai-vm-desktop"),
+    ),
+    (
+        "desktop/rootfs/usr/local/lib/ai-vm/desktop",
+        include_str!("build/desktop/rootfs/usr/local/lib/ai-vm/desktop"),
+    ),
+];
+
 #[cfg(test)]
 mod tests {
-    use super::FILES;
+    use super::{DESKTOP, FILES};
     use std::path::Path;
 
     fn count(dir: &Path) -> usize {
@@ -63,6 +97,7 @@ mod tests {
     fn no_file_is_forgotten() {
         let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/guest/debian/build");
         // One lies with the scripts of the other guest family.
-        assert_eq!(count(&dir) + 1, FILES.len());
+        assert_eq!(count(&dir) + 1, FILES.len() + DESKTOP.len());
+        assert!(DESKTOP.iter().all(|(name, _)| name.starts_with("desktop/")));
     }
 }

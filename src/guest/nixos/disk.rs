@@ -52,6 +52,7 @@ pub fn make(dir: &Path) -> Result<Manifest, ImageError> {
         disk: Some("root.img".to_owned()),
         format: DiskFormat::Raw,
         boot: None,
+        desktop: false,
         source: None,
         nixos: None,
     })

@@ -40,6 +40,15 @@ struct Content {
     disk: Disk,
     nixos_version: String,
     state_version: String,
+    #[serde(default)]
+    features: Features,
+}
+
+/// What it has, as far as it matters for the image.
+#[derive(Debug, Default, Deserialize)]
+struct Features {
+    #[serde(default)]
+    desktop: bool,
 }
 
 /// Reads the manifest of a result; `wanted` says what was asked for.
@@ -73,6 +82,7 @@ pub fn read(result: &Path, wanted: String) -> Result<Manifest, ImageError> {
         disk: None,
         format: DiskFormat::default(),
         boot: Some(boot),
+        desktop: content.features.desktop,
         source: None,
         nixos: Some(system),
     })

@@ -124,7 +124,7 @@ fn is_absent(error: &io::Error) -> bool {
 fn start(dir: &Path, lock: File, log: &Path) -> io::Result<()> {
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("hold-connections");
-    detached::spawn(command, dir, lock, log).map(drop)
+    detached::spawn(command, dir, lock, log, &[]).map(drop)
 }
 
 impl Remote {

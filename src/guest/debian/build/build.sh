@@ -2,6 +2,8 @@
 # Builds the Debian guest: root.img (the whole disk), vmlinux, initrd.img and cmdline in an existing directory.
 # Usage: build.sh OUTDIR
 #
+# Where there is a directory `desktop` beside this file, the guest has a desktop besides: its packages, files and drivers.
+#
 # Runs as root or, where user namespaces and subordinate ids allow it, as anybody. Writes one line `step: ...` to
 # stdout for each step, everything else to stderr.
 #   AI_VM_MIRROR=URL   the Debian mirror; otherwise the one that this machine's apt uses, or mmdebstrap's default
@@ -11,6 +13,12 @@ umask 022
 out=$1
 recipe=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 suite=trixie
+lists=("$recipe/packages")
+size=3G
+if [[ -d $recipe/desktop ]]; then
+  lists+=("$recipe/desktop/packages")
+  size=4G
+fi
 
 step() { printf 'step: %s\n' "$*"; }
 fail() {
@@ -70,7 +78,7 @@ claude_archive() {
 : >"$out/root.img"
 : >"$out/vmlinux"
 : >"$out/initrd.img"
-truncate -s 3G "$out/root.img"
+truncate -s "$size" "$out/root.img"
 cp -R "$recipe" "$out/recipe"
 mkfifo "$out/archive"
 chmod -R a+rX "$out/recipe"
@@ -78,7 +86,7 @@ chmod 0666 "$out/root.img" "$out/vmlinux" "$out/initrd.img" "$out/archive"
 chmod 0711 "$out"
 exec 3<"$out"
 
-packages=$(sed '/^#/d' "$recipe/packages" | paste -sd,)
+packages=$(sed '/^#/d' "${lists[@]}" | paste -sd,)
 if [[ ${AI_VM_CLAUDE:-1} == 0 ]]; then
   claude=none
 elif command -v npm >/dev/null; then
@@ -96,19 +104,26 @@ hooks=(
   --customize-hook='cp -R /proc/self/fd/3/recipe "$1/tmp/recipe"'
   --customize-hook='sh "$1/tmp/recipe/claude.sh" "$1" '"$claude"' /proc/self/fd/3/archive'
   --customize-hook='sh "$1/tmp/recipe/customize.sh" "$1"'
+  --customize-hook='[ ! -d "$1/tmp/recipe/desktop" ] || sh "$1/tmp/recipe/desktop/customize.sh" "$1"'
   --customize-hook='sh "$1/tmp/recipe/boot.sh" "$1" /proc/self/fd/3/vmlinux /proc/self/fd/3/initrd.img'
   --customize-hook='echo "I: making the disk" >&2'
   --customize-hook='sh /proc/self/fd/3/recipe/disk.sh "$1" /proc/self/fd/3/root.img'
 )
 
-# Debian's packages carry what a guest without screen and hardware never uses.
-exclude=()
+# Debian's packages carry what a guest without hardware never uses. Of what is left away, only QEMU's own sound card is wanted
+# in all guests, and its graphics card where there is a desktop.
+paths=()
 for path in '/usr/share/doc/*' '/usr/share/man/*' '/usr/share/info/*' '/usr/share/locale/*' \
   '/usr/lib/modules/*/kernel/sound/*' '/usr/lib/modules/*/kernel/drivers/gpu/*' \
   '/usr/lib/modules/*/kernel/drivers/media/*' '/usr/lib/modules/*/kernel/drivers/net/wireless/*' \
   '/usr/lib/modules/*/kernel/drivers/net/ethernet/*' '/usr/lib/modules/*/kernel/drivers/infiniband/*' \
   '/usr/lib/modules/*/kernel/drivers/iio/*' '/usr/lib/modules/*/kernel/drivers/staging/*'; do
-  exclude+=("--dpkgopt=path-exclude=$path")
+  paths+=("--dpkgopt=path-exclude=$path")
+done
+wanted=(/usr/share/locale/locale.alias '/usr/lib/modules/*/kernel/sound/'{core,hda,pci/hda}'/*' '/usr/lib/modules/*/kernel/sound/soundcore.ko*')
+[[ ! -d $recipe/desktop ]] || wanted+=('/usr/lib/modules/*/kernel/drivers/gpu/drm/drm*' '/usr/lib/modules/*/kernel/drivers/gpu/drm/virtio/*')
+for path in "${wanted[@]}"; do
+  paths+=("--dpkgopt=path-include=$path")
 done
 
 step "unpacking Debian $suite"
@@ -133,7 +148,7 @@ said() {
 }
 "${mode[@]}" --variant=apt --format=null --skip=cleanup --include="$packages" \
   --aptopt='Acquire::Languages "none"' --aptopt='APT::Install-Recommends "false"' \
-  --dpkgopt=force-unsafe-io "${exclude[@]}" --dpkgopt='path-include=/usr/share/locale/locale.alias' \
+  --dpkgopt=force-unsafe-io "${paths[@]}" \
   "${hooks[@]}" "$suite" /dev/null ${mirror:+"$mirror"} 2> >(said) &
 wait $!
 
