@@ -218,7 +218,14 @@ mod tests {
     #[test]
     fn what_the_documents_say_can_be_typed() {
         let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
-        let documents = ["README.md", "docs/coming-from.md", "docs/how-to.md", "docs/troubleshooting.md"];
+        let documents = [
+            "README.md",
+            "SECURITY.md",
+            "docs/coming-from.md",
+            "docs/how-to.md",
+            "docs/troubleshooting.md",
+            "docs/tutorial.md",
+        ];
         for document in documents {
             let text = std::fs::read_to_string(root.join(document)).unwrap();
             // Verbs, names and arguments that stand for any.
@@ -232,6 +239,17 @@ mod tests {
             let found: usize = lines.iter().map(|line| check(line, document)).sum();
             assert!(found > 4, "{document} has {found} commands");
         }
+    }
+
+    #[test]
+    fn what_a_person_is_asked_to_type_can_be_typed() {
+        let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/manual-test.sh");
+        let script = std::fs::read_to_string(script).unwrap();
+        let steps = script.split("\nstep ").skip(1).flat_map(str::lines);
+        let typed =
+            steps.map(|line| line.trim_matches(['\'', '\\', ' '])).filter(|line| line.starts_with("ai-vm "));
+        let found: usize = typed.map(|line| check(&line.replace('"', "'"), "manual-test.sh")).sum();
+        assert!(found > 20, "{found} commands");
     }
 
     #[test]
