@@ -2,6 +2,8 @@
 //! empty. Boots no guest.
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+#[path = "../support/documents.rs"]
+mod documents;
 #[path = "../support/forwarding.rs"]
 mod forwarding;
 #[path = "../support/home.rs"]
@@ -36,6 +38,7 @@ mod creds;
 mod creds_hostile;
 mod creds_rotation;
 mod doctor;
+mod documents_said;
 mod evil_bytes;
 mod exact_argv;
 mod exec;

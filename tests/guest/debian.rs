@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crate::agents;
 use crate::claude;
 use crate::copying;
+use crate::documents_typed;
 use crate::forwards::forwards_both_ways;
 use crate::git;
 use crate::home::{Home, Ran, finish, wait};
@@ -87,6 +88,7 @@ const PARTS: &[Part] = &[
     ("powered off from inside", powered_off_from_inside),
     ("a second one shares the image", a_second_one_shares_the_image),
     ("a NixOS-shaped one boots what was recorded", nixos_shaped::boots_what_was_recorded),
+    ("the documents can be followed", documents_typed::as_one_session),
     ("nothing is left", nothing_is_left),
 ];
 
