@@ -10,7 +10,6 @@ use crate::home::{Home, finish};
 fn generate(what: &str) -> (Home, PathBuf) {
     let home = Home::new();
     let dir = home.dir().join(what);
-    fs::create_dir(&dir).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_ai-vm"));
     // As a package is built: without a home, and in whatever terminal.
     command.args(["generate", what]).arg(&dir).env_remove("HOME").env("COLUMNS", "40");

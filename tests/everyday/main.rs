@@ -2,6 +2,8 @@
 //! empty. Boots no guest.
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+#[path = "../support/documents.rs"]
+mod documents;
 #[path = "../support/forwarding.rs"]
 mod forwarding;
 #[path = "../support/home.rs"]
@@ -38,6 +40,7 @@ mod creds_rotation;
 mod desktop;
 mod doctor;
 mod error_texts;
+mod documents_said;
 mod evil_bytes;
 mod exact_argv;
 mod exec;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crate::agents;
 use crate::claude;
 use crate::copying;
+use crate::documents_typed;
 use crate::forwards::forwards_both_ways;
 use crate::git;
 use crate::home::{Home, Ran, finish, wait};
@@ -90,6 +91,7 @@ const PARTS: &[Part] = &[
     ("run here without a verb", launch::runs_here_and_starts_again_from_anywhere),
     ("forgets, run here", launch::forgets_what_was_written),
     ("a NixOS-shaped one boots what was recorded", nixos_shaped::boots_what_was_recorded),
+    ("the documents can be followed", documents_typed::as_one_session),
     ("nothing is left", nothing_is_left),
 ];
 

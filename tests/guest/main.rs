@@ -3,6 +3,9 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 #[expect(dead_code, reason = "shared with the everyday suite")]
+#[path = "../support/documents.rs"]
+mod documents;
+#[expect(dead_code, reason = "shared with the everyday suite")]
 #[path = "../support/forwarding.rs"]
 mod forwarding;
 #[path = "../support/home.rs"]
@@ -20,6 +23,7 @@ mod claude;
 mod copying;
 mod debian;
 mod desktop;
+mod documents_typed;
 mod forwards;
 mod git;
 mod killed_build;

@@ -30,13 +30,14 @@ enum What {
 pub struct Args {
     /// What to write
     what: What,
-    /// Where to write it: a directory that is there
+    /// Where to write it: a directory, made if it is not there
     #[arg(value_name = "DIR")]
     dir: PathBuf,
 }
 
 /// Writes what was asked for. Reads nothing of this machine's, so that a package can be built with it.
 pub fn run(terminal: &Terminal, args: &Args) -> Result<u8, Failure> {
+    std::fs::create_dir_all(&args.dir).map_err(failed("create", &args.dir))?;
     let written = match args.what {
         What::Man => man(&args.dir)?,
         What::Reference => {
