@@ -4,8 +4,14 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 /// What somebody reads who uses ai-vm. The reference is made from the program itself.
-const DOCUMENTS: &[&str] =
-    &["README.md", "SECURITY.md", "docs/coming-from.md", "docs/how-to.md", "docs/troubleshooting.md", "docs/tutorial.md"];
+const DOCUMENTS: &[&str] = &[
+    "README.md",
+    "SECURITY.md",
+    "docs/coming-from.md",
+    "docs/how-to.md",
+    "docs/troubleshooting.md",
+    "docs/tutorial.md",
+];
 
 /// One line of the session.
 #[derive(Debug)]
@@ -55,18 +61,46 @@ pub fn commands() -> BTreeSet<String> {
     DOCUMENTS.iter().flat_map(|name| commands_in(&read(name))).collect()
 }
 
-fn commands_in(text: &str) -> Vec<String> {
+fn commands_in(document: &str) -> Vec<String> {
     let mut found = Vec::new();
+    let mut text = String::new();
     let mut is_shown = false;
-    for line in text.lines() {
+    for line in document.lines() {
         if line.starts_with("```") && !line[3..].contains('`') {
             is_shown = !is_shown;
         } else if is_shown {
             found.extend(line.strip_prefix("$ ").map(str::to_owned));
+        } else if line.is_empty() {
+            found.extend(code_in(&std::mem::take(&mut text)));
         } else {
-            let code = line.split('`').skip(1).step_by(2).map(|code| code.replace("\\|", "|"));
-            found.extend(code.filter(|code| code.contains("ai-vm ")));
+            text.push_str(line);
+            // A row of a table ends with its line.
+            text.push_str(if line.starts_with('|') { "\n" } else { " " });
         }
+    }
+    found.extend(code_in(&text));
+    found
+}
+
+/// What is between as many backticks on both sides, and has a command of ours in it.
+fn code_in(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut rest = text;
+    while let Some(begin) = rest.find('`') {
+        let marks = rest[begin..].len() - rest[begin..].trim_start_matches('`').len();
+        let inner = &rest[begin + marks..];
+        let mark = &rest[begin..begin + marks];
+        let end = inner
+            .match_indices(mark)
+            .map(|(at, _)| at)
+            .find(|at| !inner[at + marks..].starts_with('`') && !inner[..*at].ends_with('`'));
+        let Some(end) = end else { break };
+        let code = inner[..end].trim().replace("\\|", "|");
+        // A message that speaks of a command is none.
+        if code.contains("ai-vm ") && !code.contains(['\n', '`']) {
+            found.push(code);
+        }
+        rest = &inner[end + marks..];
     }
     found
 }
