@@ -124,6 +124,9 @@ fn after_a_stop_it_is_drawn_again_and_goes_on() {
     let before = pty.screen().len();
     let pid = process(&home).unwrap();
     processes::signal(pid, "STOP");
+    // As a shell does with the terminal of what it has stopped.
+    let sane = Command::new("stty").args(["sane", "-F", &format!("/proc/{pid}/fd/0")]).status();
+    assert!(sane.unwrap().success() && pty.is_cooked());
     processes::signal(pid, "CONT");
     drop(pty.wait(|seen| seen[before..].contains(FIRST), "the menu again"));
     assert!(!pty.is_cooked());

@@ -1,11 +1,11 @@
 //! The menu of a new VM: everything that it can have, as it is so far. Each row leads to a menu of its own, and back.
 
 use crate::cli::context::Context;
+use crate::cli::launcher::machine::Machine;
 use crate::cli::launcher::wish::{Way, Wish};
 use crate::cli::launcher::{Decision, line, ports, shares, values};
 use crate::fleet::outcome::with_causes;
 use crate::host::capacity;
-use crate::lifecycle::seat;
 use crate::ui::dialog::{Dialog, Left};
 use crate::ui::frame::Style;
 use crate::ui::menu::{Answer, Menu, Row};
@@ -35,13 +35,18 @@ const FIELDS: [Field; 12] =
     [Make, Name, Memory, Processors, Disk, Guest, Overlay, Audio, Desktop, Shares, Ports, Claude];
 
 /// Opens the menu until it is decided what becomes of the VM; `None` when there is to be none. `back` says what Escape does.
-pub async fn form(ctx: &Context, dialog: &mut Dialog, back: &'static str) -> Result<Option<Decision>, Left> {
+pub async fn form(
+    ctx: &Context,
+    dialog: &mut Dialog,
+    machine: &Machine,
+    back: &'static str,
+) -> Result<Option<Decision>, Left> {
     let mut wish = Wish::new(ctx);
-    let has_sound = seat::sound(&ctx.engine, true).is_ok();
-    let fields: Vec<Field> = FIELDS.into_iter().filter(|field| *field != Audio || has_sound).collect();
+    let fields: Vec<Field> =
+        FIELDS.into_iter().filter(|field| *field != Audio || machine.has_sound).collect();
     let (mut at, mut wrong) = (0, None);
     loop {
-        let rows = fields.iter().map(|field| field.row(ctx, &wish)).collect();
+        let rows = fields.iter().map(|field| field.row(ctx, machine, &wish)).collect();
         let menu = Menu::new("New VM", rows).at(at).leaving(back).wrong(wrong.take());
         let menu = menu.below(Style::Faint, line(&wish.words(Way::Background)));
         let Answer::Row(picked) = dialog.ask(menu).await? else { return Ok(None) };
@@ -50,7 +55,7 @@ pub async fn form(ctx: &Context, dialog: &mut Dialog, back: &'static str) -> Res
             // What no verb would make is told here.
             Make => match wish.spec.new_vm(ctx, wish.name.clone()) {
                 Ok(_) => {
-                    if let Some(decision) = way(ctx, dialog, &wish).await? {
+                    if let Some(decision) = way(ctx, dialog, machine, &wish).await? {
                         return Ok(Some(decision));
                     }
                 }
@@ -60,7 +65,7 @@ pub async fn form(ctx: &Context, dialog: &mut Dialog, back: &'static str) -> Res
             Memory => values::memory(ctx, dialog, &mut wish.spec).await?,
             Processors => values::processors(ctx, dialog, &mut wish.spec).await?,
             Disk => values::disk(ctx, dialog, &mut wish.spec).await?,
-            Guest => values::guest(ctx, dialog, &mut wish.spec).await?,
+            Guest => values::guest(ctx, dialog, machine, &mut wish.spec).await?,
             Overlay => wish.spec.overlay = !wish.spec.overlay,
             Audio => wish.spec.audio = !wish.spec.audio,
             Desktop => values::desktop(dialog, &mut wish.spec).await?,
@@ -73,7 +78,7 @@ pub async fn form(ctx: &Context, dialog: &mut Dialog, back: &'static str) -> Res
 
 impl Field {
     /// Returns the row: what it is, and what was picked.
-    fn row(self, ctx: &Context, wish: &Wish) -> Row {
+    fn row(self, ctx: &Context, machine: &Machine, wish: &Wish) -> Row {
         let spec = &wish.spec;
         let defaults = ctx.config.hardware();
         let (word, about) = match self {
@@ -82,7 +87,7 @@ impl Field {
             Memory => ("memory", spec.ram.unwrap_or(defaults.memory).to_string()),
             Processors => ("processors", spec.cpu.unwrap_or(defaults.cpus).to_string()),
             Disk => ("disk", spec.storage.unwrap_or(defaults.disk).to_string()),
-            Guest => ("guest", values::guest_words(ctx, spec)),
+            Guest => ("guest", values::guest_words(machine, spec)),
             Overlay => {
                 ("overlay", if spec.overlay { "yes, a clean disk at each start" } else { "no" }.to_owned())
             }
@@ -103,13 +108,18 @@ impl Field {
 }
 
 /// Opens the last menu: how the VM is to be run. `None` when it is to be another one.
-async fn way(ctx: &Context, dialog: &mut Dialog, wish: &Wish) -> Result<Option<Decision>, Left> {
+async fn way(
+    ctx: &Context,
+    dialog: &mut Dialog,
+    machine: &Machine,
+    wish: &Wish,
+) -> Result<Option<Decision>, Left> {
     let rows = vec![
         Row::new("open a shell in it", "it goes on in the background"),
         Row::new("run it here", "with its console; Ctrl-C stops it"),
         Row::new("only print the command", ""),
     ];
-    let mut menu = Menu::new("How", rows).below(Style::Plain, summary(ctx, wish));
+    let mut menu = Menu::new("How", rows).below(Style::Plain, summary(ctx, machine, wish));
     for warning in warnings(ctx, wish) {
         menu = menu.below(Style::Wrong, format!("warning: {warning}"));
     }
@@ -123,7 +133,7 @@ async fn way(ctx: &Context, dialog: &mut Dialog, wish: &Wish) -> Result<Option<D
 }
 
 /// Says on one line what the VM will be.
-fn summary(ctx: &Context, wish: &Wish) -> String {
+fn summary(ctx: &Context, machine: &Machine, wish: &Wish) -> String {
     let spec = &wish.spec;
     let has = ctx.config.hardware();
     let hardware = format!(
@@ -134,16 +144,19 @@ fn summary(ctx: &Context, wish: &Wish) -> String {
     );
     let desktop = spec.desktop.then(|| format!("desktop {}", spec.resolution.unwrap_or(Resolution::DEFAULT)));
     let login = values::login_mode(ctx, spec);
-    let parts =
-        [Some(values::guest_words(ctx, spec)), Some(hardware), Some(format!("ports {}", ports::words(spec)))]
-            .into_iter()
-            .chain([
-                spec.overlay.then(|| "overlay".to_owned()),
-                spec.audio.then(|| "audio".to_owned()),
-                desktop,
-                (!wish.shares.is_empty()).then(|| format!("shares {}", shares::words(wish))),
-                (login != LoginMode::None).then(|| format!("Claude login {login}")),
-            ]);
+    let parts = [
+        Some(values::guest_words(machine, spec)),
+        Some(hardware),
+        Some(format!("ports {}", ports::words(spec))),
+    ]
+    .into_iter()
+    .chain([
+        spec.overlay.then(|| "overlay".to_owned()),
+        spec.audio.then(|| "audio".to_owned()),
+        desktop,
+        (!wish.shares.is_empty()).then(|| format!("shares {}", shares::words(wish))),
+        (login != LoginMode::None).then(|| format!("Claude login {login}")),
+    ]);
     format!("{}: {}", wish.name, parts.flatten().collect::<Vec<_>>().join(", "))
 }
 

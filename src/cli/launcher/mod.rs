@@ -4,6 +4,7 @@
 //! what was picked can be scripted.
 
 mod form;
+mod machine;
 mod paths;
 mod ports;
 mod shares;
@@ -16,6 +17,7 @@ use std::io;
 
 use crate::cli::context::Context;
 use crate::cli::failure::{Failure, UsageError, paste};
+use crate::cli::launcher::machine::Machine;
 use crate::diagnostic::Diagnostic;
 use crate::host::program;
 use crate::ui::dialog::{Dialog, Left};
@@ -45,10 +47,10 @@ impl Diagnostic for LauncherError {}
 pub fn run(terminal: Terminal) -> Result<u8, Failure> {
     may_show(&terminal)?;
     let ctx = Context::open(terminal)?;
-    let vms = vms::seen(&ctx)?;
+    let (vms, machine) = (vms::seen(&ctx)?, Machine::look(&ctx)?);
     let decided = ctx.block_on(async {
         let mut dialog = Dialog::open(&ctx.terminal)?;
-        vms::menus(&ctx, &mut dialog, &vms).await
+        vms::menus(&ctx, &mut dialog, &vms, &machine).await
     })?;
     match decided {
         Ok(None) => Ok(0),

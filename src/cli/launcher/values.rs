@@ -5,11 +5,11 @@ use std::str::FromStr;
 
 use crate::cli::commands::spec::SpecArgs;
 use crate::cli::context::Context;
+use crate::cli::launcher::machine::Machine;
 use crate::cli::launcher::paths;
 use crate::cli::launcher::wish::Wish;
 use crate::cli::values::value;
 use crate::diagnostic::Diagnostic;
-use crate::guest::nixos;
 use crate::ui::dialog::{Dialog, Left};
 use crate::ui::menu::{Answer, Menu, Row};
 use crate::vm::desktop::Resolution;
@@ -93,18 +93,19 @@ pub async fn name(ctx: &Context, dialog: &mut Dialog, wish: &mut Wish) -> Result
 }
 
 /// Lets the guest be picked: what is made here where nothing is said, then the others.
-pub async fn guest(ctx: &Context, dialog: &mut Dialog, spec: &mut SpecArgs) -> Result<(), Left> {
-    let default = ctx.default_guest().unwrap_or(Family::Debian);
-    let can_be_made = |family: &Family| *family != Family::Nixos || nixos::is_usable();
-    let others = [Family::Nixos, Family::Debian, Family::Image].into_iter();
-    let others = others.filter(|family| *family != default).filter(can_be_made);
-    let families: Vec<Family> = std::iter::once(default).chain(others).collect();
+pub async fn guest(
+    ctx: &Context,
+    dialog: &mut Dialog,
+    machine: &Machine,
+    spec: &mut SpecArgs,
+) -> Result<(), Left> {
+    let (families, default) = (machine.guests(), machine.default_guest());
     let about = |family: &Family| match family {
         Family::Nixos => "built by Nix",
         Family::Debian => "made on this machine",
         Family::Image => "a disk image that you bring",
     };
-    let now = family(ctx, spec);
+    let now = family(machine, spec);
     let at = families.iter().position(|family| *family == now).unwrap_or(0);
     let mut rows: Vec<Row> = families.iter().map(|family| Row::new(family.name(), about(family))).collect();
     if let Some(first) = rows.first_mut() {
@@ -160,19 +161,19 @@ async fn image(ctx: &Context, dialog: &mut Dialog) -> Result<Option<(String, Opt
 }
 
 /// Returns the family of the guest as it is so far.
-fn family(ctx: &Context, spec: &SpecArgs) -> Family {
+fn family(machine: &Machine, spec: &SpecArgs) -> Family {
     match (&spec.image, spec.guest) {
         (Some(_), _) => Family::Image,
         (None, Some(family)) => family,
-        (None, None) => ctx.default_guest().unwrap_or(Family::Debian),
+        (None, None) => machine.default_guest(),
     }
 }
 
 /// Says what the guest is so far.
-pub fn guest_words(ctx: &Context, spec: &SpecArgs) -> String {
+pub fn guest_words(machine: &Machine, spec: &SpecArgs) -> String {
     match &spec.image {
         Some(image) => format!("image {image}"),
-        None => family(ctx, spec).name().to_owned(),
+        None => family(machine, spec).name().to_owned(),
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use crate::cli::commands::summary::{PortSummary, Summary};
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
+use crate::cli::launcher::machine::Machine;
 use crate::cli::launcher::{Decision, form};
 use crate::lifecycle::present::Present;
 use crate::ui::dialog::{Dialog, Left};
@@ -22,9 +23,14 @@ pub fn seen(ctx: &Context) -> Result<Vec<Summary>, Failure> {
 }
 
 /// Opens the menus until something is decided; `None` when they are left. Where there is no VM there is nothing to pick.
-pub async fn menus(ctx: &Context, dialog: &mut Dialog, vms: &[Summary]) -> Result<Option<Decision>, Left> {
+pub async fn menus(
+    ctx: &Context,
+    dialog: &mut Dialog,
+    vms: &[Summary],
+    machine: &Machine,
+) -> Result<Option<Decision>, Left> {
     if vms.is_empty() {
-        return form::form(ctx, dialog, "leaves").await;
+        return form::form(ctx, dialog, machine, "leaves").await;
     }
     let widest = vms.iter().map(|vm| vm.state.to_string().len()).max().unwrap_or(0);
     let mut rows: Vec<Row> =
@@ -41,7 +47,7 @@ pub async fn menus(ctx: &Context, dialog: &mut Dialog, vms: &[Summary]) -> Resul
                 return Ok(Some(Decision::Run(words.collect())));
             }
             None => {
-                if let Some(decision) = form::form(ctx, dialog, "goes back").await? {
+                if let Some(decision) = form::form(ctx, dialog, machine, "goes back").await? {
                     return Ok(Some(decision));
                 }
                 at = picked;
