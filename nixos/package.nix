@@ -16,6 +16,10 @@ rustPlatform.buildRustPackage {
     fileset = lib.fileset.unions [
       ../Cargo.toml
       ../Cargo.lock
+      # What these say to type is a test of the library.
+      ../README.md
+      ../SECURITY.md
+      ../docs
       ../benches
       ../completions
       ../flake.lock

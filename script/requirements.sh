@@ -1,4 +1,4 @@
-# Sourced by script/demo and script/test: sees to the commands that they need.
+# Sourced by script/demo, script/test and script/record: sees to the commands that they need.
 #
 # A command that is there is never touched; what is missing comes from Debian's or Ubuntu's packages, the only step
 # that needs root. On another system, what is missing is named.
@@ -37,6 +37,13 @@ to_test=(
   "nix=nix-bin"
   "git=git"
   "jq=jq"
+)
+
+# The commands that script/record needs besides what ai-vm needs.
+# shellcheck disable=SC2034
+to_record=(
+  "tmux=tmux"
+  "git=git"
 )
 
 # Commands that lie where ordinary users do not look.

@@ -223,6 +223,7 @@ mod tests {
             "SECURITY.md",
             "docs/coming-from.md",
             "docs/how-to.md",
+            "docs/session.type",
             "docs/troubleshooting.md",
             "docs/tutorial.md",
         ];

@@ -61,3 +61,22 @@ fn every_verb_has_a_manual_page_that_can_be_read() {
         assert!(ran.code == 0 && ran.err.is_empty(), "{}", ran.err);
     }
 }
+
+#[test]
+fn the_recorded_session_is_what_its_script_types() {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let read = |name: &str| fs::read_to_string(docs.join(name)).unwrap();
+    let commands = |text: &str| -> Vec<String> {
+        text.lines().filter(|line| line.starts_with("$ ")).map(str::to_owned).collect()
+    };
+    let (script, text, picture) = (read("session.type"), read("session.txt"), read("session.svg"));
+    let again = "make it anew by `script/record`";
+    assert!(commands(&text).len() > 10 && commands(&text) == commands(&script), "{again}");
+    // The picture has the same text, in pieces of one colour, and long lines in several.
+    let shown: String =
+        picture.split('<').filter_map(|piece| piece.split_once('>')).map(|(_, text)| text).collect();
+    let shown = shown.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&amp;", "&");
+    let letters = |text: &str| -> String { text.chars().filter(|c| !c.is_whitespace()).collect() };
+    assert!(letters(&shown).ends_with(&letters(&text)), "{again}: {shown}");
+    assert_eq!(picture.matches("://").count(), 1, "a name space, and nothing that is fetched");
+}
