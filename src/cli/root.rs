@@ -7,6 +7,7 @@ use crate::cli::commands::{
     image, info, launch, logs, ls, port, proxy, push, rebuild, restart, rm, run, share, shell, ssh_config,
     ssh_keys, start, stop, sync, trust, up, wait, words,
 };
+use crate::cli::global::GlobalArgs;
 
 /// A fleet of named virtual machines on this workstation, so that coding agents can work at full permission
 /// without touching the host.
@@ -17,8 +18,11 @@ use crate::cli::commands::{
     ran, 255 that the connection was lost.\n\n\
     Start here: ai-vm up NAME && ai-vm shell NAME\n\
     Or in the foreground, with its console: ai-vm --ram 16 --cpu 8 --storage 100 --name NAME")]
-#[command(args_conflicts_with_subcommands = true, arg_required_else_help = true)]
+#[command(arg_required_else_help = true)]
 pub struct Cli {
+    /// What goes with every verb.
+    #[command(flatten)]
+    pub global: GlobalArgs,
     /// What to do; without it a VM is made and run here.
     #[command(subcommand)]
     pub command: Option<Command>,

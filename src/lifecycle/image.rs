@@ -1,12 +1,16 @@
 //! The images that a VM needs, and which VMs need an image.
 
+use std::time::Duration;
+
 use crate::guest::credentials::guest_uid;
 use crate::guest::error::ImageError;
+use crate::guest::import::Teller;
 use crate::guest::nixos::{Features, flake};
 use crate::guest::store::{self, Held, Image};
 use crate::guest::{debian, import, nixos};
 use crate::host::{files, lock};
 use crate::lifecycle::Engine;
+use crate::lifecycle::durations::Course;
 use crate::lifecycle::error::LifecycleError;
 use crate::lifecycle::event::{Event, Listener};
 use crate::lifecycle::recorded;
@@ -60,16 +64,35 @@ pub fn ensure(engine: &Engine, guest: &Guest, listener: &Listener) -> Result<Hel
         Guest::Adopted(_) => return Err(LifecycleError::NoImage),
         Guest::Debian => {
             let options = debian::Options { mirror: engine.mirror.clone() };
-            store::ensure(layout, &debian::image_id(), waiting, |dir| debian::build(dir, &options, say))?
+            store::ensure(layout, &debian::image_id(), waiting, |dir| {
+                let mut course = Course::begin(layout, "image debian".to_owned());
+                let made = debian::build(dir, &options, |step| {
+                    say(step);
+                    let left = course.enter(step, Duration::ZERO);
+                    left.into_iter().for_each(|left| listener(Event::Estimate(left)));
+                })?;
+                course.finish();
+                Ok(made)
+            })?
         }
         Guest::Image { source, sha256 } => {
             let sha256 = sha256.as_deref();
-            let id = import::image_id(layout, source, sha256)?;
-            store::ensure(layout, &id, waiting, |dir| import::import(dir, source, sha256, say))?
+            let id = import::image_id(layout, source, sha256, listener)?;
+            store::ensure(layout, &id, waiting, |dir| import::import(dir, source, sha256, listener))?
         }
         Guest::Nixos(_) => store::ensure(layout, nixos::disk::IMAGE, waiting, nixos::disk::make)?,
     };
     Ok(held)
+}
+
+impl Teller for Listener {
+    fn step(&self, step: &str) {
+        self(Event::Step(format!("making the image: {step}")));
+    }
+
+    fn bytes(&self, done: u64, total: Option<u64>) {
+        self(Event::Bytes { done, total });
+    }
 }
 
 /// Returns what the system of a VM is to have.

@@ -3,6 +3,10 @@
 
 pub mod console_lines;
 pub mod filter;
+mod interrupt;
+pub mod json;
+mod left;
+pub mod mode;
 pub mod progress;
 pub mod table;
 pub mod terminal;
