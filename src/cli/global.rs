@@ -4,9 +4,8 @@ use std::ffi::OsString;
 
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
-use clap::{ArgMatches, Args as _, CommandFactory, FromArgMatches, ValueEnum};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, ValueEnum};
 
-use crate::cli::commands::launch;
 use crate::cli::root::Cli;
 use crate::diagnostic::{Diagnostic, Kind};
 use crate::ui::mode::Choice;
@@ -60,7 +59,7 @@ pub fn parse(typed: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Err
     let mut root = Cli::command();
     let matches = root.try_get_matches_from_mut(typed)?;
     // clap's own checks take arguments of every verb for those of none.
-    match (matches.subcommand_name(), of_launch(&matches)) {
+    match (matches.subcommand_name(), of_launch(&root, &matches)) {
         (Some(verb), Some(name)) => {
             let message = format!("the argument '{name}' runs a VM here and cannot be used with '{verb}'");
             Err(root.error(ErrorKind::ArgumentConflict, message))
@@ -73,14 +72,13 @@ pub fn parse(typed: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Err
 }
 
 /// Returns an argument that was typed of those without a verb.
-fn of_launch(matches: &ArgMatches) -> Option<String> {
-    let known = launch::Args::augment_args(clap::Command::new("ai-vm"));
-    let typed = |id: &str| {
-        matches.try_contains_id(id).unwrap_or_default()
-            && matches.value_source(id) == Some(ValueSource::CommandLine)
-    };
-    let typed = known.get_arguments().find(|arg| typed(arg.get_id().as_str()))?;
-    Some(format!("--{}", typed.get_long().unwrap_or_default()))
+fn of_launch(root: &clap::Command, matches: &ArgMatches) -> Option<String> {
+    let is_typed = |id: &clap::Id| matches.value_source(id.as_str()) == Some(ValueSource::CommandLine);
+    let mut typed = matches.ids().filter(|id| is_typed(id));
+    // Among them are names of groups, which are no arguments.
+    let arg =
+        typed.find_map(|id| root.get_arguments().find(|arg| arg.get_id() == id && !arg.is_global_set()))?;
+    Some(format!("--{}", arg.get_long().unwrap_or_default()))
 }
 
 /// Returns what was asked for by words that could not be understood as a whole, so that what is wrong with them is told
