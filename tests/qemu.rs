@@ -182,11 +182,11 @@ async fn a_missing_disk_is_told_in_qemus_words() {
 fn kvm_is_used_only_where_it_runs_a_guest_and_the_verdict_is_kept() {
     let vm = Vm::new();
     let qemu = ai_vm::qemu::binary(None).unwrap();
-    let first = accel::decide(&vm.layout, &qemu, AcceleratorChoice::Auto).unwrap();
+    let first = accel::decide(&vm.layout, &qemu, AcceleratorChoice::Auto, || {}).unwrap();
     // Either it works and nothing is said, or it does not and the reason is.
     assert_eq!(first.accel == Accelerator::Kvm, first.reason.is_none(), "{first:?}");
     let start = Instant::now();
-    assert_eq!(accel::decide(&vm.layout, &qemu, AcceleratorChoice::Auto).unwrap(), first);
+    assert_eq!(accel::decide(&vm.layout, &qemu, AcceleratorChoice::Auto, || {}).unwrap(), first);
     assert!(start.elapsed() < Duration::from_secs(1), "the trial was made again");
 }
 

@@ -14,6 +14,7 @@ use crate::claude::config::view::{Source, View, What};
 use crate::claude::settings::Asked;
 use crate::cli::commands::exec::ReachArgs;
 use crate::cli::context::Context;
+use crate::cli::copying;
 use crate::cli::each::Job;
 use crate::cli::targets::Targets;
 use crate::fleet::outcome::with_causes;
@@ -81,17 +82,22 @@ impl ConfigSync {
             "root" => "/root".to_owned(),
             user => format!("/home/{user}"),
         };
-        let told = Arc::clone(listener);
+        let (told, warned) = (listener, Arc::clone(listener));
         let watch = Watch::new(move |report| {
             let (Report::Problem(text) | Report::Skipped(text)) = report;
-            told(Event::Warning(text));
+            warned(Event::Warning(text));
         });
         let listener = |_: &VmName| Arc::clone(listener);
         let How { route, start, wanted, .. } = how;
         let guests = Guests { engine, route, start, listener: &listener, wanted };
-        let copy = Copy { guests, watch: Arc::new(watch) };
+        let watch = Arc::new(watch);
+        let copy = Copy { guests, watch: Arc::clone(&watch) };
         let (tops, source, what) = (self.what.tops(), Arc::clone(&self.source), Arc::clone(&self.what));
-        send::send(&copy, name, &tops, move || source.view(&what, &home), how.look, how.dry).await
+        let here = move || source.view(&what, &home);
+        tokio::select! {
+            sent = send::send(&copy, name, &tops, here, how.look, how.dry) => sent,
+            never = copying::show(told, &watch) => match never {},
+        }
     }
 
     /// Sends it by the way, if it is not what was sent last. What goes wrong is told and is no reason for anything.

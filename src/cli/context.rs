@@ -15,10 +15,12 @@ use crate::lifecycle::Engine;
 use crate::lifecycle::event::{Event, Listener};
 use crate::lifecycle::observe::{self, Observed};
 use crate::registry::store::{Entry, Registry};
+use crate::ssh::stdio;
 use crate::ui::filter;
-use crate::ui::progress::{Meter, Progress};
+use crate::ui::progress::Progress;
 use crate::ui::terminal::Terminal;
 use crate::vm::guest::Family;
+use crate::vm::port::Port;
 use crate::vm::spec::SpecError;
 
 /// The environment, configuration, VMs and terminal of one command.
@@ -108,35 +110,42 @@ impl Context {
 
     /// Returns a listener that shows what happens to `about`.
     pub fn listener(&self, about: &str) -> Listener {
-        let line = Mutex::new((self.progress.line(about), String::new()));
+        let line = Mutex::new(self.progress.line(about));
         Arc::new(move |event| {
-            let mut shown = line.lock().unwrap_or_else(PoisonError::into_inner);
-            let (line, step) = &mut *shown;
+            let mut line = line.lock().unwrap_or_else(PoisonError::into_inner);
             match event {
-                Event::Step(text) => {
-                    line.step(&text);
-                    *step = text;
-                }
-                Event::Console(text) => line.detail(step, &text),
-                other => note(other).iter().for_each(|text| line.note(text)),
+                Event::Step(text) => line.step(&text),
+                Event::Passing(text) => line.passing(&text),
+                Event::Console(text) => line.detail(&text),
+                Event::Bytes { done, total } => line.bytes(done, total),
+                Event::Estimate(left) => line.estimate(left),
+                Event::Moved { guest, from, to } => line.note(&moved(guest, from, to)),
+                Event::Warning(text) => line.warn(&text),
             }
         })
     }
 
-    /// Returns the same for who reads stdout: it says what is not as it should be, and nothing of how it is getting on.
+    /// Returns the same for who reads stdout: it says what is not as it should be, and how it is getting on only where
+    /// that was asked for.
     pub fn warner(&self, about: &str) -> Listener {
-        let (progress, about) = (self.progress.clone(), about.to_owned());
-        Arc::new(move |event| {
-            if let Some(text) = note(event) {
-                let text = format!("{about}: {}", filter::one_line(&text));
-                progress.beside(|terminal| terminal.status(&text));
-            }
+        if self.terminal.mode.is_asked_for() {
+            return self.listener(about);
+        }
+        let line = self.progress.line(about);
+        Arc::new(move |event| match event {
+            Event::Moved { guest, from, to } => line.note(&moved(guest, from, to)),
+            Event::Warning(text) => line.warn(&text),
+            Event::Step(_)
+            | Event::Passing(_)
+            | Event::Console(_)
+            | Event::Bytes { .. }
+            | Event::Estimate(_) => {}
         })
     }
 
-    /// Returns a line that shows how a copy is getting on.
-    pub fn meter(&self, quiet: bool) -> Meter {
-        self.progress.meter(quiet)
+    /// Returns what shows how things are getting on.
+    pub fn progress(&self) -> Progress {
+        self.progress.clone()
     }
 
     /// Writes to the terminal while something is shown live.
@@ -144,10 +153,12 @@ impl Context {
         self.progress.beside(write);
     }
 
-    /// Returns what writes lines of status, which have been filtered, while something is shown live.
-    pub fn live(&self) -> impl Fn(&str) + Clone + Send + Sync + 'static {
-        let progress = self.progress.clone();
-        move |text| progress.beside(|terminal| terminal.filtered(text))
+    /// Opens a stream of this process's, beside what is shown live where it is a terminal.
+    pub fn output(&self, stream: impl io::Write + Send + 'static, is_terminal: bool) -> stdio::Output {
+        match is_terminal {
+            true => stdio::output(self.progress.writer(stream)),
+            false => stdio::output(stream),
+        }
     }
 
     /// Writes data to stdout.
@@ -163,13 +174,6 @@ impl Context {
     }
 }
 
-/// Returns what stays on the screen of an event.
-fn note(event: Event) -> Option<String> {
-    match event {
-        Event::Moved { guest, from, to } => {
-            Some(format!("host port {from} is taken, guest port {guest} is now on {to}"))
-        }
-        Event::Warning(text) => Some(format!("warning: {text}")),
-        Event::Step(_) | Event::Console(_) => None,
-    }
+fn moved(guest: Port, from: Port, to: Port) -> String {
+    format!("host port {from} is taken, guest port {guest} is now on {to}")
 }

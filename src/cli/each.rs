@@ -14,6 +14,7 @@ use crate::fleet::outcome::{exit_code, with_causes};
 use crate::lifecycle::Engine;
 use crate::lifecycle::error::LifecycleError;
 use crate::lifecycle::event::Listener;
+use crate::ui::mode::Mode;
 use crate::vm::name::VmName;
 use crate::vm::state::State;
 
@@ -121,13 +122,18 @@ where
                 panicked = true;
                 terminal.error(&LifecycleError::from(error), None);
             }
-            Ok(_) if json => {}
-            Ok(Outcome { name, end: End::Done(words), .. }) => terminal.status(&format!("{name}: {words}")),
+            // What came of it goes to stdout.
+            Ok(_) if json && terminal.mode != Mode::Json => {}
+            Ok(Outcome { name, end: End::Done(words), .. }) => terminal.done(name.as_str(), words),
             Ok(Outcome { name, end: End::Failed(error), .. }) => {
-                terminal
-                    .error(error.as_ref(), Some(name.as_str()).filter(|_| several && !is_about(error, name)));
+                let shown = several && !is_about(error, name) || terminal.mode == Mode::Json;
+                terminal.error(error.as_ref(), Some(name.as_str()).filter(|_| shown));
+                terminal.end(name.as_str(), "failed", &with_causes(error.as_ref()));
             }
-            Ok(Outcome { name, end: End::Cancelled, .. }) => terminal.status(&format!("{name}: {CANCELLED}")),
+            Ok(Outcome { name, end: End::Cancelled, .. }) => match terminal.mode {
+                Mode::Json => terminal.end(name.as_str(), "cancelled", CANCELLED),
+                _ => terminal.status(&format!("{name}: {CANCELLED}")),
+            },
         });
     };
     let outcomes = each::run(names, parallel.at_once(), parallel.fail_fast, job, tell).await;

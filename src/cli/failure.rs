@@ -102,3 +102,31 @@ pub fn paste(words: &[OsString]) -> String {
     let words = words.iter().map(|word| String::from_utf8_lossy(&quoted(word)).into_owned());
     words.collect::<Vec<_>>().join(" ")
 }
+
+/// What clap says of what was typed, for programs: what is wrong, and what else it has to say.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Mistyped {
+    message: String,
+    hints: Vec<String>,
+}
+
+impl From<&clap::Error> for Mistyped {
+    fn from(error: &clap::Error) -> Self {
+        let said = error.to_string();
+        let mut parts = said.split("\n\n").map(|part| part.split_whitespace().collect::<Vec<_>>().join(" "));
+        let message = parts.next().unwrap_or_default();
+        let message = message.strip_prefix("error: ").unwrap_or(&message).to_owned();
+        Self { message, hints: parts.filter(|part| !part.is_empty()).collect() }
+    }
+}
+
+impl Diagnostic for Mistyped {
+    fn kind(&self) -> Kind {
+        Kind::Usage
+    }
+
+    fn hints(&self) -> Vec<String> {
+        self.hints.clone()
+    }
+}

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 
 use crate::ssh::program::Sink;
 use crate::ui::filter;
+use crate::ui::json::Told;
 use crate::ui::terminal::Terminal;
 
 /// The longest line that is kept together, in bytes.
@@ -25,18 +26,33 @@ pub enum FleetSink {
     Keep(Keep),
 }
 
-/// Passes whole lines on, each after its prefix.
+/// Passes whole lines on.
 pub struct Lines {
-    prefix: String,
+    form: Form,
     partial: BytesMut,
     to: mpsc::Sender<Bytes>,
-    on_terminal: bool,
+}
+
+/// How a line is passed on.
+enum Form {
+    /// After this prefix, as it is.
+    Raw(String),
+    /// The same, with nothing in it but text and colours.
+    Shown(String),
+    /// As an object of what it is about.
+    Object(String),
 }
 
 impl Lines {
     /// Passes lines to `to`. Those that reach a terminal have nothing in them but text and colours.
     pub fn new(prefix: String, to: mpsc::Sender<Bytes>, on_terminal: bool) -> Self {
-        Self { prefix, partial: BytesMut::new(), to, on_terminal }
+        let form = if on_terminal { Form::Shown(prefix) } else { Form::Raw(prefix) };
+        Self { form, partial: BytesMut::new(), to }
+    }
+
+    /// Passes on what a command in a VM writes to stderr as objects for programs.
+    pub fn told(about: String, to: mpsc::Sender<Bytes>) -> Self {
+        Self { form: Form::Object(about), partial: BytesMut::new(), to }
     }
 
     /// Takes the whole lines out of what has come, each as it is to be shown. A line that is too long is shown in parts.
@@ -51,11 +67,16 @@ impl Lines {
                 None => break,
             };
             let line = line.strip_suffix(b"\n").unwrap_or(&line);
-            shown.extend_from_slice(self.prefix.as_bytes());
-            if self.on_terminal {
-                shown.extend_from_slice(filter::coloured_line(&String::from_utf8_lossy(line)).as_bytes());
-            } else {
-                shown.extend_from_slice(line);
+            match &self.form {
+                Form::Raw(prefix) => shown.extend([prefix.as_bytes(), line].concat()),
+                Form::Shown(prefix) => {
+                    let line = filter::coloured_line(&String::from_utf8_lossy(line));
+                    shown.extend([prefix.as_bytes(), line.as_bytes()].concat());
+                }
+                Form::Object(about) => {
+                    let message = String::from_utf8_lossy(line).into_owned();
+                    shown.extend(Told::Stderr { about, message }.line().into_bytes());
+                }
             }
             shown.push(b'\n');
         }

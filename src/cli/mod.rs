@@ -5,9 +5,11 @@ pub mod config;
 mod config_sync;
 pub mod confirm;
 pub mod context;
+pub mod copying;
 pub mod each;
 pub mod failure;
 pub mod fleet_output;
+pub mod global;
 mod launcher;
 pub mod parallel;
 pub mod project;
@@ -19,30 +21,47 @@ pub mod values;
 
 use std::process::ExitCode;
 
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Failure, Mistyped};
 use crate::host::umask;
+use crate::ui::mode::{Choice, Mode};
 use crate::ui::terminal::Terminal;
 
 /// Runs the command that the process was started with and returns its exit code.
 pub fn main() -> ExitCode {
     umask::close();
-    let args = match root::Cli::read(std::env::args_os()) {
-        Ok(args) => args,
-        Err(error) => {
-            let typed: Vec<_> = std::env::args_os().skip(1).collect();
-            if let Some(slip) =
-                Some(error.kind()).filter(|_| error.use_stderr()).and_then(|kind| slip::find(&typed, kind))
-            {
-                return ExitCode::from(Failure::from(slip).report(&Terminal::detect()));
+    let (terminal, ended) = match global::parse(std::env::args_os()) {
+        Ok(args) => match args.global.progress() {
+            Ok(choice) => {
+                let terminal = Terminal { no_input: args.global.no_input, ..Terminal::detect(choice) };
+                (terminal, commands::run(args, terminal))
             }
-            // Help and version go to stdout with code 0, mistakes to stderr with code 2. A closed stream is no news.
+            Err(error) => (Terminal::detect(Choice::default()), Err(error.into())),
+        },
+        Err(error) if error.use_stderr() => {
+            let typed: Vec<_> = std::env::args_os().skip(1).collect();
+            let terminal = Terminal::detect(global::progress_of(&typed));
+            (terminal, Err(mistake(&terminal, &typed, &error)))
+        }
+        Err(error) => {
+            // Help and version go to stdout. A closed stream is no news.
             let _ = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+            (Terminal::detect(Choice::None), Ok(0))
         }
     };
-    let terminal = Terminal { no_input: args.no_input, ..Terminal::detect() };
-    match commands::run(args, terminal) {
-        Ok(code) => ExitCode::from(code),
-        Err(failure) => ExitCode::from(failure.report(&terminal)),
+    let code = ended.unwrap_or_else(|failure| failure.report(&terminal));
+    terminal.exit(code);
+    ExitCode::from(code)
+}
+
+/// Says what is wrong with what was typed.
+fn mistake(terminal: &Terminal, typed: &[std::ffi::OsString], error: &clap::Error) -> Failure {
+    if let Some(slip) = slip::find(typed, error.kind()) {
+        return slip.into();
     }
+    if terminal.mode == Mode::Json {
+        return Mistyped::from(error).into();
+    }
+    // As clap does it, in colours. A closed stream is no news.
+    let _ = error.print();
+    Failure::Shown(u8::try_from(error.exit_code()).unwrap_or(2))
 }

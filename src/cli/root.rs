@@ -1,17 +1,13 @@
 //! The command line as clap sees it.
 
-use std::ffi::OsString;
-
-use clap::builder::FalseyValueParser;
-use clap::error::ErrorKind;
-use clap::parser::ValueSource;
-use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
 use crate::cli::commands::{
     adopt, agents, claude, complete, config, cp, create, creds, diff, doctor, exec, fetch, forward, generate,
     image, info, launch, logs, ls, port, proxy, push, rebuild, restart, rm, run, share, shell, ssh_config,
     ssh_keys, start, stop, sync, trust, up, wait, words,
 };
+use crate::cli::global::GlobalArgs;
 
 /// A fleet of named virtual machines on this workstation, so that coding agents can work at full permission
 /// without touching the host.
@@ -25,42 +21,18 @@ use crate::cli::commands::{
     Or in the foreground, with its console: ai-vm --ram 16 --cpu 8 --storage 100 --name NAME")]
 #[command(override_usage = "ai-vm\n       ai-vm [OPTIONS]\n       ai-vm <COMMAND>")]
 pub struct Cli {
+    /// What goes with every verb.
+    #[command(flatten)]
+    pub global: GlobalArgs,
     /// What to do; without it, and with options of a VM, that is made and run here; without anything menus are opened.
     #[command(subcommand)]
     pub command: Option<Command>,
-    /// Never ask anything, as with AI_VM_NO_INPUT=1: what would be asked is an error, which names what answers it
-    #[arg(long, global = true, env = "AI_VM_NO_INPUT", value_parser = FalseyValueParser::new(), hide_env = true)]
-    pub no_input: bool,
     /// Whether neither a verb nor a VM was typed.
     #[arg(skip)]
     pub is_bare: bool,
     /// What to make and run without a verb.
     #[command(flatten)]
     pub launch: launch::Args,
-}
-
-impl Cli {
-    /// Reads a command line, of which the first word is the program.
-    pub fn read(words: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
-        let mut command = Self::command();
-        let matches = command.try_get_matches_from_mut(words)?;
-        let of_vm = of_vm(&command, &matches);
-        if let (Some(option), Some(verb)) = (&of_vm, matches.subcommand_name()) {
-            // clap's own setting for this would count options that every verb takes.
-            let message = format!("`{option}` before `{verb}` is not for a verb: write it behind");
-            return Err(command.error(ErrorKind::ArgumentConflict, message));
-        }
-        let is_bare = of_vm.is_none() && matches.subcommand_name().is_none();
-        Ok(Self { is_bare, ..Self::from_arg_matches(&matches)? })
-    }
-}
-
-/// Returns an option that was typed and is one of a VM that is run here.
-fn of_vm(command: &clap::Command, matches: &ArgMatches) -> Option<String> {
-    let of_vm = command.get_arguments().filter(|arg| !arg.is_global_set());
-    let mut typed =
-        of_vm.filter(|arg| matches.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine));
-    typed.find_map(|arg| arg.get_long().map(|long| format!("--{long}")))
 }
 
 /// The verbs.
@@ -150,7 +122,13 @@ pub enum Command {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsString;
+
+    use clap::CommandFactory;
+    use clap::error::ErrorKind;
+
     use super::*;
+    use crate::cli::global;
 
     /// Every verb, with its options, by the words that lead to it.
     fn verbs() -> Vec<(String, clap::Command)> {
@@ -160,20 +138,6 @@ mod tests {
             command.get_subcommands().filter(|verb| !verb.is_hide_set()).cloned().collect()
         };
         visible(&root).into_iter().map(|verb| (verb.get_name().to_owned(), verb)).collect()
-    }
-
-    #[test]
-    fn what_every_verb_takes_may_come_before_it_and_what_a_vm_takes_not() {
-        let read = |line: &str| Cli::read(line.split(' ').map(OsString::from));
-        for line in ["ai-vm --no-input ls", "ai-vm ls --no-input", "ai-vm share ls --no-input"] {
-            let cli = read(line).unwrap();
-            assert!(cli.no_input && !cli.is_bare && cli.command.is_some(), "{line}");
-        }
-        assert!(read("ai-vm").unwrap().is_bare && read("ai-vm --no-input").unwrap().is_bare);
-        assert!(!read("ai-vm --name ai-vm").unwrap().is_bare);
-        for line in ["ai-vm --ram 4 ls", "ai-vm --name web up web"] {
-            assert_eq!(read(line).unwrap_err().kind(), ErrorKind::ArgumentConflict, "{line}");
-        }
     }
 
     #[test]
@@ -206,7 +170,7 @@ mod tests {
         let ours =
             commands(line).into_iter().filter(|words| words.first().is_some_and(|word| word == "ai-vm"));
         ours.map(|words| {
-            if let Err(error) = Cli::read(words.iter().map(OsString::from)) {
+            if let Err(error) = global::parse(words.iter().map(OsString::from)) {
                 // Somebody speaks of a verb that has verbs, or asks for help.
                 let is_mention = error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
                 assert!(is_mention || !error.use_stderr(), "{place}: {words:?}: {error}");

@@ -16,7 +16,7 @@ pub fn check(engine: &Engine) -> Vec<Finding> {
     let layout = engine.registry.layout();
     let verdict = accel::try_again(layout)
         .map_err(Into::into)
-        .and_then(|()| accel::decide(layout, &qemu, AcceleratorChoice::Auto));
+        .and_then(|()| accel::decide(layout, &qemu, AcceleratorChoice::Auto, || {}));
     vec![match verdict {
         Ok(verdict) if verdict.accel == Accelerator::Kvm => Finding::ok(SUBJECT, "KVM runs guests"),
         Ok(verdict) => {

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 use crate::fleet::gate::Gate;
 use crate::fleet::outcome::{End, Outcome};
 use crate::lifecycle::Engine;
-use crate::lifecycle::event::Listener;
+use crate::lifecycle::event::{Listener, unless_quick};
 use crate::lifecycle::reach::{self, Route};
 use crate::lifecycle::start::{self, How};
 use crate::ssh::program::{Control, Program, Sink, Streams};
@@ -155,19 +155,21 @@ async fn one<O: Sink, E: Sink>(
         },
         () = all.gate.closed() => return End::Cancelled,
     };
-    drop(listener);
     let (command, control) = all.register();
     // Who registers after the others were told to end has not been told.
     if all.gate.is_closed() {
         return End::Cancelled;
     }
     let streams = Streams { stdin: stdio::whole(task.stdin.clone()), stdout, stderr };
-    let ended = match task.limit {
-        None => running.pump(streams, control).await,
-        Some(limit) => match within(limit, running, streams, command, control).await {
-            Some(ended) => ended,
-            None => return End::TookTooLong(limit),
-        },
+    let pump = async {
+        match task.limit {
+            None => Some(running.pump(streams, control).await),
+            Some(limit) => within(limit, running, streams, command, control).await,
+        }
+    };
+    let ended = match (unless_quick(&listener, "running", pump).await, task.limit) {
+        (Some(ended), _) => ended,
+        (None, limit) => return End::TookTooLong(limit.unwrap_or_default()),
     };
     match ended {
         Ok(code) if all.gate.is_closed() && code == End::Cancelled.code() => End::Cancelled,

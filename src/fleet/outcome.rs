@@ -55,6 +55,15 @@ impl End {
         }
     }
 
+    /// Tells in one word, for programs, how it ended.
+    pub const fn result(&self) -> &'static str {
+        match self {
+            Self::Exited(0) => "ok",
+            Self::Cancelled => "cancelled",
+            Self::Exited(_) | Self::NotRun(_) | Self::Broken(_) | Self::TookTooLong(_) => "failed",
+        }
+    }
+
     /// Returns the error, where there is one.
     pub fn error(&self) -> Option<&dyn Diagnostic> {
         match self {

@@ -12,6 +12,7 @@ use crate::git::repository::{self, Repository};
 use crate::git::stage::{Ref, Refs, Stage};
 use crate::host::files::failed;
 use crate::host::random;
+use crate::lifecycle::event::unless_quick;
 use crate::transfer::session::Guests;
 use crate::vm::name::VmName;
 
@@ -78,8 +79,9 @@ pub async fn fetch(
 ) -> Result<Report, GitError> {
     let mut arrived = arrive(guests, repository, vm, request, false).await?;
     let (repository, name, prune) = (repository.clone(), vm.clone(), request.prune);
+    let listener = (guests.listener)(vm);
     let _turn = turn.lock().await;
-    blocking(vm, move || {
+    let looking = blocking(vm, move || {
         if let Some(head) = arrived.own("head").map(str::to_owned) {
             arrived.stage.set("guest/HEAD", Some(&head))?;
             arrived.refs.commits.push(Ref { name: "guest/HEAD".to_owned(), oid: head });
@@ -93,8 +95,8 @@ pub async fn fetch(
         report.refused = arrived.refs.others.iter().filter_map(guests).collect();
         repository.take(&arrived.stage, &name, prune)?;
         Ok(report)
-    })
-    .await
+    });
+    unless_quick(&listener, "looking at what has come", looking).await
 }
 
 /// Does what waits for programs here, apart from what waits for guests.

@@ -11,7 +11,9 @@ use tokio::time::timeout;
 use crate::git::error::GitError;
 use crate::git::remote;
 use crate::host::pipe::{self, Talked};
+use crate::lifecycle::event::{self, Now};
 use crate::ssh::program::Program;
+use crate::ssh::running::Running;
 use crate::transfer::bridge::{self, Flow, FromGuest};
 use crate::transfer::error::TransferError;
 use crate::transfer::session::{Ended, Guests};
@@ -42,9 +44,26 @@ pub async fn run(
     bounds: Bounds,
 ) -> Result<String, GitError> {
     let running = guests.begin(vm, program).await?;
-    let flow = Arc::new(Flow::default());
-    // Nothing is told while it goes on, and nobody else ends it.
+    // Single files are no matter here, and nobody else ends it.
     let watch = Arc::new(Watch::new(|_| {}));
+    let listener = (guests.listener)(vm);
+    let now = || Some(Now { step: "exchanging commits", bytes: Some((watch.moved(), None)) });
+    tokio::select! {
+        talked = talk(guests, vm, running, git, bounds, Arc::clone(&watch)) => talked,
+        never = event::follow(&listener, now) => match never {},
+    }
+}
+
+/// Lets them talk until one of them ends.
+async fn talk(
+    guests: &Guests<'_>,
+    vm: &VmName,
+    running: Running,
+    git: Command,
+    bounds: Bounds,
+    watch: Arc<Watch>,
+) -> Result<String, GitError> {
+    let flow = Arc::new(Flow::default());
     let (to, stdin) = bridge::to_guest(Arc::clone(&flow), Arc::clone(&watch));
     let (stdout, from) = bridge::from_guest(flow, watch);
     let excess = Arc::new(AtomicU8::new(WITHIN));

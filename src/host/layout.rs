@@ -115,6 +115,11 @@ impl Layout {
     pub fn accelerator_verdict(&self) -> PathBuf {
         self.root.join("accelerator.json")
     }
+
+    /// How long things took last time on this machine.
+    pub fn durations(&self) -> PathBuf {
+        self.root.join("durations.json")
+    }
 }
 
 /// The directory of one VM and the names in it.

@@ -11,8 +11,8 @@ use crate::host::layout::{Identity, VmDir};
 use crate::host::random;
 use crate::lifecycle::Engine;
 use crate::lifecycle::error::LifecycleError;
-use crate::lifecycle::event::{Event, Listener};
-use crate::lifecycle::ready::Patience;
+use crate::lifecycle::event::{Event, Listener, unless_quick};
+use crate::lifecycle::ready::{CONNECTING, Patience};
 use crate::registry::ports::Machine;
 use crate::registry::record::{Record, SCHEMA};
 use crate::ssh::connect::{Session, connect};
@@ -143,7 +143,13 @@ pub(super) async fn session(
     let target = registered(engine, record, adopted)?;
     let mut pause = FIRST_PAUSE;
     loop {
-        let error = match connect(&target, FIRST_BYTE, patience.end().min(Instant::now() + LOGIN)).await {
+        let login = connect(&target, FIRST_BYTE, patience.end().min(Instant::now() + LOGIN));
+        let tried = match pause {
+            FIRST_PAUSE => unless_quick(listener, CONNECTING, login).await,
+            // What was in the way before tells more.
+            _ => login.await,
+        };
+        let error = match tried {
             Ok(session) => return Ok(session),
             Err(error) => error,
         };

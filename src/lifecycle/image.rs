@@ -1,14 +1,16 @@
 //! The images that a VM needs, and which VMs need an image.
 
-use std::path::Path;
+use std::time::Duration;
 
 use crate::guest::credentials::guest_uid;
 use crate::guest::error::ImageError;
+use crate::guest::import::Teller;
 use crate::guest::nixos::{Features, flake};
 use crate::guest::store::{self, Held, Image};
 use crate::guest::{debian, import, nixos};
 use crate::host::{files, lock};
 use crate::lifecycle::Engine;
+use crate::lifecycle::durations::Course;
 use crate::lifecycle::error::LifecycleError;
 use crate::lifecycle::event::{Event, Listener};
 use crate::lifecycle::recorded;
@@ -69,13 +71,22 @@ pub fn ensure(
         Guest::Debian => {
             let options = debian::Options { mirror: engine.mirror.clone() };
             let variant = debian::Variant::of(desktop);
-            let make = |dir: &Path| debian::build(dir, variant, &options, say);
-            store::ensure(layout, &debian::image_id(variant), waiting, make)?
+            let id = debian::image_id(variant);
+            store::ensure(layout, &id, waiting, |dir| {
+                let mut course = Course::begin(layout, format!("image {}", variant.prefix()));
+                let made = debian::build(dir, variant, &options, |step| {
+                    say(step);
+                    let left = course.enter(step, Duration::ZERO);
+                    left.into_iter().for_each(|left| listener(Event::Estimate(left)));
+                })?;
+                course.finish();
+                Ok(made)
+            })?
         }
         Guest::Image { source, sha256 } => {
             let sha256 = sha256.as_deref();
-            let id = import::image_id(layout, source, sha256)?;
-            store::ensure(layout, &id, waiting, |dir| import::import(dir, source, sha256, say))?
+            let id = import::image_id(layout, source, sha256, listener)?;
+            store::ensure(layout, &id, waiting, |dir| import::import(dir, source, sha256, listener))?
         }
         Guest::Nixos(_) => store::ensure(layout, nixos::disk::IMAGE, waiting, nixos::disk::make)?,
     };
@@ -86,6 +97,16 @@ pub fn ensure(
 pub fn lacks_desktop(record: &Record, images: &Images) -> bool {
     let is_wanted = record.guest == Guest::Debian && record.desktop.is_some();
     is_wanted && !images.disk.image.manifest.desktop
+}
+
+impl Teller for Listener {
+    fn step(&self, step: &str) {
+        self(Event::Step(format!("making the image: {step}")));
+    }
+
+    fn bytes(&self, done: u64, total: Option<u64>) {
+        self(Event::Bytes { done, total });
+    }
 }
 
 /// Returns what the system of a VM is to have.

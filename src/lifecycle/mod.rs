@@ -7,6 +7,7 @@ pub mod conditions;
 pub mod console;
 pub mod create;
 pub mod dial;
+mod durations;
 pub mod error;
 pub mod event;
 pub mod folder;

@@ -8,8 +8,8 @@ use crate::host::layout::{Identity, Layout, VmDir};
 use crate::host::{files, lock};
 use crate::lifecycle::attempt::{self, Attempt, Outcome};
 use crate::lifecycle::error::LifecycleError;
-use crate::lifecycle::event::Listener;
-use crate::lifecycle::ready::Patience;
+use crate::lifecycle::event::{Listener, unless_quick};
+use crate::lifecycle::ready::{CONNECTING, Patience};
 use crate::lifecycle::run::Run;
 use crate::lifecycle::{Engine, ready};
 use crate::ssh::connect;
@@ -52,13 +52,14 @@ pub async fn start(
         && let Some(request) = request(engine, name, patience, program, terminal)?
         // A holder that is sick leaves time to do without it.
         && let limit = CONNECT.min(patience.left() / 2)
-        && let Some(remote) = holder(engine.registry.layout()).run(&request, None, limit).await
+        && let holder = holder(engine.registry.layout())
+        && let Some(remote) = unless_quick(listener, CONNECTING, holder.run(&request, None, limit)).await
     {
         return Ok(Running::Shared(remote));
     }
     let session = ready::session(engine, name, patience, listener).await?;
     let begin_by = patience.end().min(Instant::now() + BEGIN);
-    Ok(Running::on(session, program, terminal, begin_by).await?)
+    Ok(unless_quick(listener, CONNECTING, Running::on(session, program, terminal, begin_by)).await?)
 }
 
 /// Waits until a guest is ready, on a connection that the holder keeps, so that the first command need not log in anew.

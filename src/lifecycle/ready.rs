@@ -1,7 +1,7 @@
 //! Waits until a guest can be worked in: its own server answers, lets us in, and knows the marker of this boot.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -9,8 +9,9 @@ use crate::host::files;
 use crate::host::layout::{Identity, VmDir};
 use crate::host::lock;
 use crate::lifecycle::attempt::{Attempt, Outcome, log_in};
+use crate::lifecycle::durations::Course;
 use crate::lifecycle::error::LifecycleError;
-use crate::lifecycle::event::{Event, Listener};
+use crate::lifecycle::event::{Event, Listener, unless_quick};
 use crate::lifecycle::run::Run;
 use crate::lifecycle::{Engine, adopt};
 use crate::qemu::launch::last_words;
@@ -35,6 +36,9 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// How often QEMU is asked whether it still runs the guest.
 const ASK: Duration = Duration::from_secs(2);
+
+/// What is said where a guest that is there takes its time to answer.
+pub(super) const CONNECTING: &str = "connecting";
 
 /// The largest key file that is read, in bytes.
 const MAX_KEY: u64 = 16 * 1024;
@@ -124,26 +128,53 @@ pub(super) async fn until<T, F: Future<Output = Outcome<T>>>(
     if !lock::is_held(&dir.file(VmDir::RUN_LOCK))? {
         return Err(LifecycleError::Stopped { name: name.clone() });
     }
-    if !Run::read(&dir).is_some_and(|run| run.is_ready(&dir)) {
+    let run = Run::read(&dir);
+    let boots = !run.as_ref().is_some_and(|run| run.is_ready(&dir));
+    let mut boot = None;
+    if boots {
         listener(Event::Step("booting".to_owned()));
+        boot = run.and_then(|run| course(engine, name, &run));
+        let left = boot.as_mut().and_then(|(course, ago)| course.enter("booting", *ago));
+        left.into_iter().for_each(|left| listener(Event::Estimate(left)));
     }
     let deadline = patience.end();
-    let mut last = "QEMU is not up yet".to_owned();
+    let mut last = None;
     let reached = timeout_at(deadline, async {
         tokio::select! {
             reached = keep_trying(engine, name, deadline, &mut last, attempt) => reached,
-            reason = watch(&dir, name, listener) => Err(reason),
+            reason = watch(&dir, name, listener, boots) => Err(reason),
         }
     });
-    reached.await.unwrap_or_else(|_| {
+    let reached = match boots {
+        true => reached.await,
+        false => unless_quick(listener, CONNECTING, reached).await,
+    };
+    // One that nobody saw unready may have been ready for long.
+    if let (Some((course, _)), Some(_), Ok(Ok(_))) = (boot, &last, &reached) {
+        course.finish();
+    }
+    reached.unwrap_or_else(|_| {
         let console = last_console_line(&dir);
         Err(LifecycleError::NotReady {
             name: name.clone(),
             waited: patience.limit,
-            last: std::mem::take(&mut last),
+            last: last.take().unwrap_or_else(|| "QEMU is not up yet".to_owned()),
             console,
         })
     })
+}
+
+/// Returns what is known about how long a boot takes, and for how long this one has been under way.
+fn course(engine: &Engine, name: &VmName, run: &Run) -> Option<(Course, Duration)> {
+    let record = engine.registry.get(name).ok()?;
+    let began = humantime::parse_rfc3339(&run.started).ok()?;
+    let ago = SystemTime::now().duration_since(began).unwrap_or_default();
+    // Images that people bring differ.
+    let image = match &record.guest {
+        Guest::Image { .. } => record.image().map_or("", String::as_str),
+        guest => guest.family(),
+    };
+    Some((Course::begin(engine.registry.layout(), format!("boot {image} {}", run.accel)), ago))
 }
 
 /// Tries until it works, or until something is wrong that does not pass; `last` tells how the last attempt failed.
@@ -151,7 +182,7 @@ async fn keep_trying<T, F: Future<Output = Outcome<T>>>(
     engine: &Engine,
     name: &VmName,
     deadline: Instant,
-    last: &mut String,
+    last: &mut Option<String>,
     attempt: impl Fn(Attempt) -> F,
 ) -> Result<T, LifecycleError> {
     let dir = engine.registry.dir(name);
@@ -166,7 +197,7 @@ async fn keep_trying<T, F: Future<Output = Outcome<T>>>(
             match attempt(Attempt::within(target, run, &dir, patience, deadline)).await? {
                 Ok(reached) => return Ok(reached),
                 // An attempt that the deadline cut short tells less than the one before it.
-                Err(reason) if Instant::now() < deadline => *last = reason,
+                Err(reason) if Instant::now() < deadline => *last = Some(reason),
                 Err(_) => {}
             }
             // On a busy host a guest may need longer for its first byte than it was given.
@@ -177,7 +208,7 @@ async fn keep_trying<T, F: Future<Output = Outcome<T>>>(
 }
 
 /// Watches a VM that is waited for. Ends with what is wrong, when something is.
-async fn watch(dir: &VmDir, name: &VmName, listener: &Listener) -> LifecycleError {
+async fn watch(dir: &VmDir, name: &VmName, listener: &Listener, boots: bool) -> LifecycleError {
     let mut asked = Instant::now();
     loop {
         match lock::is_held(&dir.file(VmDir::RUN_LOCK)) {
@@ -185,7 +216,7 @@ async fn watch(dir: &VmDir, name: &VmName, listener: &Listener) -> LifecycleErro
             Ok(false) => return LifecycleError::Died { name: name.clone(), said: last_words(dir) },
             Err(error) => return error.into(),
         }
-        if let Some(line) = last_console_line(dir) {
+        if let Some(line) = Some(dir).filter(|_| boots).and_then(last_console_line) {
             listener(Event::Console(line));
         }
         if asked.elapsed() >= ASK {

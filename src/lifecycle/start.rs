@@ -183,7 +183,8 @@ fn decide(
     record: &Record,
     listener: &Listener,
 ) -> Result<Verdict, LifecycleError> {
-    let verdict = accel::decide(engine.registry.layout(), qemu, record.accel)?;
+    let trying = || listener(Event::Passing("trying KVM".to_owned()));
+    let verdict = accel::decide(engine.registry.layout(), qemu, record.accel, trying)?;
     if verdict.reason.is_some() {
         let warning =
             "KVM does not work here, so the processor is emulated, which is slow; `ai-vm doctor` says why";

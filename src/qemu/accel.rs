@@ -101,8 +101,13 @@ impl Diagnostic for VerdictError {
 }
 
 /// Decides. A choice of the user's is used as it is; `auto` costs one trial of at most 3 s for each start of this
-/// machine, of QEMU and of the kernel. Blocks.
-pub fn decide(layout: &Layout, qemu: &Path, choice: AcceleratorChoice) -> Result<Verdict, VerdictError> {
+/// machine, of QEMU and of the kernel, of which `trying` is told. Blocks.
+pub fn decide(
+    layout: &Layout,
+    qemu: &Path,
+    choice: AcceleratorChoice,
+    trying: impl FnOnce(),
+) -> Result<Verdict, VerdictError> {
     match choice {
         AcceleratorChoice::Kvm => return Ok(Verdict { accel: Accelerator::Kvm, reason: None }),
         AcceleratorChoice::Tcg => return Ok(Verdict { accel: Accelerator::Tcg, reason: None }),
@@ -118,6 +123,7 @@ pub fn decide(layout: &Layout, qemu: &Path, choice: AcceleratorChoice) -> Result
     if let Some(verdict) = remembered(&file, &today) {
         return Ok(verdict);
     }
+    trying();
     // Many starts at once make one trial.
     let _lock = lock::exclusive(&file.with_extension("lock"), PATIENCE)?;
     if let Some(verdict) = remembered(&file, &today) {
@@ -211,7 +217,7 @@ mod tests {
         for (choice, accel) in
             [(AcceleratorChoice::Kvm, Accelerator::Kvm), (AcceleratorChoice::Tcg, Accelerator::Tcg)]
         {
-            let verdict = decide(&layout, Path::new("/nonexistent"), choice).unwrap();
+            let verdict = decide(&layout, Path::new("/nonexistent"), choice, || {}).unwrap();
             assert_eq!(verdict, Verdict { accel, reason: None });
         }
     }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Weak;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -13,6 +14,14 @@ use crate::ssh::program::Control;
 
 /// How long a command may go on after TERM or HUP before it is left alone.
 const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// Whether this process has begun to listen. What has begun is not undone: a signal does not end it by itself any more.
+static LISTENED_TO: AtomicBool = AtomicBool::new(false);
+
+/// Tells whether this process does something of its own about signals.
+pub fn are_listened_to() -> bool {
+    LISTENED_TO.load(Ordering::Relaxed)
+}
 
 /// Passes INT, TERM, HUP and QUIT on, and the size of the terminal. A second signal gives up. TERM and HUP, which
 /// programs send that do not ask twice, give up by themselves if the command does not end. Listening begins before this
@@ -75,6 +84,7 @@ pub async fn asked_to_end(signals: &mut mpsc::Receiver<Control>) -> u8 {
 /// Begins to listen for INT, TERM and HUP, and returns what waits for the first of them. It must be called within the
 /// runtime.
 pub fn end() -> io::Result<impl Future<Output = ()>> {
+    LISTENED_TO.store(true, Ordering::Relaxed);
     let mut int = signal(SignalKind::interrupt())?;
     let mut term = signal(SignalKind::terminate())?;
     let mut hup = signal(SignalKind::hangup())?;
@@ -108,6 +118,7 @@ enum Event {
 
 impl Signals {
     fn listen() -> io::Result<Self> {
+        LISTENED_TO.store(true, Ordering::Relaxed);
         Ok(Self {
             int: signal(SignalKind::interrupt())?,
             term: signal(SignalKind::terminate())?,

@@ -6,16 +6,16 @@ use std::sync::Arc;
 
 use tokio::task::spawn_blocking;
 
-use crate::transfer::entry::Destination;
-use crate::transfer::error::{StreamError, TransferError};
+use crate::transfer::entry::{Destination, Entry};
+use crate::transfer::error::{Stop, StreamError, TransferError};
 use crate::transfer::host_target::{self, HostTarget};
 use crate::transfer::location::{Location, Place};
 use crate::transfer::manifest::{Collector, Manifest};
 use crate::transfer::plan::{self, Options};
 use crate::transfer::remote::Side;
 use crate::transfer::session::Guests;
-use crate::transfer::walk::Walk;
-use crate::transfer::watch::Watch;
+use crate::transfer::walk::{Source, Walk};
+use crate::transfer::watch::{Stage, Watch};
 use crate::transfer::ways::Job;
 use crate::vm::name::VmName;
 
@@ -68,6 +68,7 @@ impl Copy<'_> {
         check_names(request)?;
         let compares = request.options.update || request.options.delete;
         let origins = grouped(&request.sources, !compares);
+        self.watch.consists_of(origins.len());
         match (&request.target, origins.as_slice()) {
             (_, all) if !request.has_stream() => {
                 for origin in all {
@@ -99,7 +100,10 @@ impl Copy<'_> {
         let into = request.sources.len() > 1 || to.slash || to.last.is_none() || stands_for_inside;
         let mut job = Job { places, to, into, recursive: request.recursive, plan: None };
         if let (true, [place]) = (request.options.update || request.options.delete, places.as_slice()) {
-            job.plan = Some(self.plan(origin, place, &job, request).await?);
+            self.watch.enter(Stage::Comparing);
+            let plan = self.plan(origin, place, &job, request).await?;
+            self.watch.expect(plan.bytes);
+            job.plan = Some(plan);
         }
         match (origin, &request.target) {
             (Origin::Host(_), Location::Guest(name, _)) => self.push(job, name).await,
@@ -180,9 +184,35 @@ impl Copy<'_> {
     }
 }
 
+/// Finds out, in a thread, how much there is to be copied from here, while that begins. Who copies says what cannot be read.
+pub(super) fn measure(sources: Vec<Source>, recursive: bool, watch: Arc<Watch>) {
+    spawn_blocking(move || {
+        let silent = Watch::new(|_| {});
+        let mut measure = Measure { bytes: 0, watch: &watch };
+        let walk = Walk { recursive, wanted: &|_| true, watch: &silent };
+        if sources.iter().try_for_each(|source| walk.run(source, &mut measure)).is_ok() {
+            let bytes = measure.bytes;
+            watch.expect(bytes);
+        }
+    });
+}
+
+/// Adds up what it is given, and reads none of it.
+struct Measure<'a> {
+    bytes: u64,
+    watch: &'a Watch,
+}
+
+impl Destination for Measure<'_> {
+    fn put(&mut self, entry: &Entry, _: &mut dyn Read) -> Result<(), Stop> {
+        self.bytes += entry.content();
+        if self.watch.is_cancelled() { Err(Stop::Closed) } else { Ok(()) }
+    }
+}
+
 /// Makes a manifest in a thread; also tells whether everything could be looked at. Who copies says what could not.
 async fn listed(
-    work: impl FnOnce(&Watch, &mut Collector) -> Result<(), super::error::Stop> + Send + 'static,
+    work: impl FnOnce(&Watch, &mut Collector) -> Result<(), Stop> + Send + 'static,
     sums: bool,
 ) -> Result<(Manifest, bool), TransferError> {
     let listing = spawn_blocking(move || {
@@ -191,7 +221,7 @@ async fn listed(
         work(&watch, &mut collector).map(|()| (collector.manifest, watch.problems() == 0))
     });
     // A thread that panicked has said so.
-    Ok(listing.await.unwrap_or(Err(super::error::Stop::Closed))?)
+    Ok(listing.await.unwrap_or(Err(Stop::Closed))?)
 }
 
 impl Request {
@@ -203,6 +233,14 @@ impl Request {
             Location::Guest(..) | Location::Stream => None,
         });
         host_target::sources(&here.collect::<Vec<_>>(), self.recursive).map(|_| ())
+    }
+
+    /// Returns the VM that it is most about: where it goes to, else where the first comes from.
+    pub fn vm(&self) -> Option<&VmName> {
+        [&self.target].into_iter().chain(&self.sources).find_map(|location| match location {
+            Location::Guest(name, _) => Some(name),
+            Location::Host(_) | Location::Stream => None,
+        })
     }
 
     fn has_stream(&self) -> bool {

@@ -48,6 +48,8 @@ impl Asked {
     ) -> Result<(), Stop> {
         let everything = self.tops.contains(std::ffi::OsStr::new("."));
         let mut missing = self.tops.clone();
+        // Otherwise nothing says how much it is, or it has been said already.
+        let is_one = !self.recursive && self.tops.len() == 1 && self.only.is_none();
         loop {
             let entry = match decoder.entry()? {
                 Next::End => break,
@@ -72,7 +74,10 @@ impl Asked {
             if !is_asked {
                 return Err(StreamError::Unasked { name: entry.name.to_string() }.into());
             }
-            to.put(&entry, &mut decoder.data())?;
+            if is_one {
+                watch.expect(entry.content());
+            }
+            to.put(&entry, &mut watch.counting(&mut decoder.data()))?;
             watch.file(entry.content());
         }
         decoder.drain()?;

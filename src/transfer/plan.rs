@@ -19,6 +19,8 @@ pub struct Options {
 pub struct Plan {
     /// What to copy, together with the directories that it is in.
     pub copy: BTreeSet<Name>,
+    /// How many bytes of content that is.
+    pub bytes: u64,
     /// What to remove; nothing that is inside something else of it.
     pub remove: Vec<Name>,
 }
@@ -39,6 +41,12 @@ pub fn plan(source: &Manifest, target: &Manifest, options: Options) -> Plan {
             }
         }
     }
+    let size = |name: &Name| match source.get(name).map(|item| &item.kind) {
+        Some(ItemKind::File(size, _)) => *size,
+        _ => 0,
+    };
+    // Sizes that a guest has said may be anything.
+    plan.bytes = plan.copy.iter().map(size).fold(0, u64::saturating_add);
     if options.delete {
         let is_dir =
             |name: &Name| name.is_top() || source.get(name).is_some_and(|item| item.kind == ItemKind::Dir);
@@ -111,6 +119,7 @@ mod tests {
         let plan = plan(&source, &target, Options { update: true, delete: true });
         assert_eq!(names(&plan.copy), ["a", "a/b", "a/b/new", "d", "d/older"]);
         assert_eq!(names(&plan.remove), ["d/gone", "old"]);
+        assert_eq!(plan.bytes, 2);
     }
 
     #[test]

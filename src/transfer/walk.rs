@@ -130,7 +130,7 @@ impl Walk<'_> {
         if self.watch.is_cancelled() {
             return Err(Stop::Closed);
         }
-        to.put(entry, data)?;
+        to.put(entry, &mut self.watch.counting(data))?;
         self.watch.file(entry.content());
         Ok(())
     }

@@ -12,7 +12,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::host::random;
 use crate::transfer::bridge::{self, Flow, Kept, ToGuest};
-use crate::transfer::copy::Copy;
+use crate::transfer::copy::{Copy, measure};
 use crate::transfer::decode::Decoder;
 use crate::transfer::encode::Encoder;
 use crate::transfer::entry::{CHUNK, Destination};
@@ -26,7 +26,7 @@ use crate::transfer::plan::Plan;
 use crate::transfer::remote::{self, How, Side};
 use crate::transfer::session::Ended;
 use crate::transfer::walk::Walk;
-use crate::transfer::watch::Watch;
+use crate::transfer::watch::{Stage, Watch};
 use crate::vm::name::VmName;
 
 /// One part of a copy: all from the same side.
@@ -77,6 +77,9 @@ impl Copy<'_> {
         }
         let (to, how, recursive, removals) = (job.to, job.how(), job.recursive, job.removals());
         let only = job.plan.map(|plan| plan.copy);
+        if only.is_none() {
+            measure(sources.clone(), recursive, Arc::clone(&self.watch));
+        }
         let watch = Arc::clone(&self.watch);
         let produce = move |encoder: &mut dyn Destination| {
             let wanted = |name: &Name| only.as_ref().is_none_or(|only| only.contains(name));
@@ -107,6 +110,7 @@ impl Copy<'_> {
             produce(&mut encoder)?;
             let removals = if watch.problems() == before { removals } else { Vec::new() };
             watch.remove(removals.iter().filter(|byte| **byte == 0).count());
+            watch.enter(Stage::Placing);
             end_stream(encoder, &token, &removals, &sent_all)
         });
         let ended = self.guests.carry(name, running, stdin, Kept::up_to(0), &flow, true).await;
@@ -183,6 +187,7 @@ impl Copy<'_> {
             asked.read(&mut Decoder::new(reader, MAX_ENTRIES), &mut encoder, &watch)?;
             let removals = if watch.problems() == before { removals } else { Vec::new() };
             watch.remove(removals.iter().filter(|byte| **byte == 0).count());
+            watch.enter(Stage::Placing);
             end_stream(encoder, &token, &removals, &sent_all)
         });
         let (sent, taken) = tokio::join!(
@@ -224,7 +229,7 @@ impl Copy<'_> {
     /// Makes a file in a guest of a stream here.
     pub(super) async fn read_stream(
         &self,
-        stream: Box<dyn Read + Send>,
+        mut stream: Box<dyn Read + Send>,
         name: &VmName,
         to: &Place,
     ) -> Result<(), TransferError> {
@@ -234,7 +239,8 @@ impl Copy<'_> {
         let (writer, input) = bridge::to_guest(Arc::clone(&flow), Arc::clone(&self.watch));
         let (watch, sent_all) = (Arc::clone(&self.watch), Arc::clone(&flow));
         let sending = spawn_blocking(move || {
-            watch.file(send_stream(stream, writer, &token, &sent_all)?);
+            watch.file(send_stream(watch.counting(&mut stream), writer, &token, &sent_all)?);
+            watch.enter(Stage::Placing);
             Ok(())
         });
         let ended = self.guests.carry(name, running, input, Kept::up_to(0), &flow, true).await;

@@ -123,6 +123,13 @@ fn what_a_word_can_become() {
     assert_eq!(words(&home, &["exec", "web", "--", ""]), none);
     assert_eq!(words(&home, &["no-such-verb", ""]), none);
     assert_eq!(words(&home, &["list", ""]), ["db", "web"]);
+    // Options of every verb, before it and after it.
+    for before in [&["--progress"][..], &["up", "--progress"], &["share", "ls", "--progress"]] {
+        assert_eq!(words(&home, &[before, &["p"]].concat()), ["plain"], "{before:?}");
+    }
+    assert_eq!(words(&home, &["--progress", "json", "stop", "w"]), ["web"]);
+    assert_eq!(words(&home, &["--progress=json", "do"]), ["doctor"]);
+    assert_eq!(words(&home, &["port", "add", "--prog"]), ["--progress"]);
     assert_eq!(home.ok(&["complete-words"]).out, "");
     fs::create_dir_all(home.data().join("images/debian-abc")).unwrap();
     assert_eq!(words(&home, &["image", "rm", ""]), ["debian-abc"]);

@@ -62,6 +62,8 @@ mod openssh;
 mod overlay;
 mod ports;
 mod privacy;
+mod progress;
+mod progress_live;
 mod project;
 mod rebuild;
 mod run;

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -21,12 +22,17 @@ pub struct Pty {
 impl Pty {
     /// Runs a command in a new terminal of 100 columns and 30 rows, in the directory that it is to have.
     pub fn run(command: &Command) -> Self {
+        Self::run_in(command, 100)
+    }
+
+    /// Runs a command in a new terminal of so many columns and 30 rows.
+    pub fn run_in(command: &Command, columns: u16) -> Self {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
         grantpt(&master).unwrap();
         unlockpt(&master).unwrap();
         let path = ptsname(&master, Vec::new()).unwrap();
         let slave = File::options().read(true).write(true).open(path.to_str().unwrap()).unwrap();
-        resize(&slave, 100, 30);
+        resize(&slave, columns, 30);
         // `setsid --ctty` makes the terminal the controlling one, which signals from the keyboard need.
         let mut inside = Command::new("setsid");
         inside.args(["--ctty", "--wait"]).arg(command.get_program()).args(command.get_args());
@@ -105,7 +111,7 @@ impl Pty {
         let deadline = Instant::now() + Duration::from_secs(60);
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
-                return status.code().unwrap();
+                return status.code().unwrap_or_else(|| 128 + status.signal().unwrap());
             }
             assert!(Instant::now() < deadline, "the command did not end: {}", self.screen());
             std::thread::sleep(Duration::from_millis(10));

@@ -22,7 +22,7 @@ use crate::transfer::location::Place;
 use crate::transfer::manifest::{self, MAX_LIST, Manifest};
 use crate::transfer::name::Name;
 use crate::transfer::remote::{self, How};
-use crate::transfer::watch::Watch;
+use crate::transfer::watch::{Stage, Watch};
 use crate::vm::name::VmName;
 
 const LIST: &str = include_str!("list.sh");
@@ -99,6 +99,7 @@ async fn change(
     if dry || (nothing && known) {
         return Ok(done);
     }
+    copy.watch.expect(done.bytes);
     let to = Place {
         path: "./.claude".into(),
         slash: true,
@@ -125,6 +126,7 @@ async fn look_there(
     digest: mpsc::Receiver<Bytes>,
 ) -> Result<Option<(State, Manifest)>, TransferError> {
     let how = if look == Look::Quick { "quick" } else { "full" };
+    copy.watch.enter(Stage::Comparing);
     let argv = ["sh", "-c", LIST, "ai-vm-sync", how].into_iter().chain(tops.iter().copied());
     let argv = argv.map(OsString::from).collect();
     let program = Program::Command(RemoteCommand { argv, ..RemoteCommand::default() }.encode()?);
@@ -177,7 +179,7 @@ fn stream(view: &View, plan: Plan, watch: &Watch, to: &mut dyn Destination) -> R
             Content::Dir => to.put(&entry, &mut io::empty())?,
             Content::Made(bytes) => {
                 entry.kind = Kind::File(entry::Content::dense(bytes.len() as u64));
-                to.put(&entry, &mut bytes.as_slice())?;
+                to.put(&entry, &mut watch.counting(&mut bytes.as_slice()))?;
             }
             Content::File(path) => file(path, entry, watch, to)?,
         }
@@ -201,7 +203,7 @@ fn file(path: &Path, mut entry: Entry, watch: &Watch, to: &mut dyn Destination) 
         Ok((file, size)) => {
             entry.kind = Kind::File(entry::Content::dense(size));
             // One that has become shorter is sent anew when it is looked at again.
-            to.put(&entry, &mut file.take(size).chain(io::repeat(0)))
+            to.put(&entry, &mut watch.counting(&mut file.take(size).chain(io::repeat(0))))
         }
         Err(error) => {
             watch.problem(format!("cannot read `{}`: {error}", path.display()));

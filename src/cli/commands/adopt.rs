@@ -11,7 +11,7 @@ use crate::cli::failure::{Failure, UsageError, paste};
 use crate::cli::values::{duration, value};
 use crate::host::files::failed;
 use crate::lifecycle::adopt::Adoption;
-use crate::lifecycle::event::Event;
+use crate::lifecycle::event::{Event, unless_quick};
 use crate::registry::error::RegistryError;
 use crate::ssh::host_key::HostKey;
 use crate::ssh::scan;
@@ -100,7 +100,10 @@ fn user(ctx: &Context, args: &Args) -> Result<UserName, SpecError> {
 /// Gets the key that the server shows, and somebody's word for it.
 fn ask_for_key(ctx: &Context, args: &Args) -> Result<HostKey, Failure> {
     let endpoint = &args.address.endpoint;
-    let key = ctx.block_on(scan::host_key(endpoint, Instant::now() + args.timeout))??;
+    let listener = ctx.listener(args.name.as_str());
+    let asking = scan::host_key(endpoint, Instant::now() + args.timeout);
+    let key = ctx.block_on(unless_quick(&listener, "asking for its host key", asking))??;
+    drop(listener);
     let shown = format!("{endpoint} shows the {} key {}", key.algorithm(), key.fingerprint());
     if args.yes {
         ctx.terminal.status(&shown);

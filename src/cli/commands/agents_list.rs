@@ -17,6 +17,7 @@ use crate::fleet::each::{self, End};
 use crate::fleet::outcome::exit_code;
 use crate::host::process::raise_descriptor_limit;
 use crate::lifecycle::error::LifecycleError;
+use crate::lifecycle::event::unless_quick;
 use crate::lifecycle::observe;
 use crate::lifecycle::reach::Route;
 use crate::ui::{filter, table, time};
@@ -153,9 +154,18 @@ fn look(ctx: &Context, args: &ListArgs) -> Result<BTreeMap<VmName, Answer>, Fail
         }
     };
     let mut panicked = None;
-    let outcomes = ctx.block_on(each::run(names, usize::MAX, false, work, |outcome| {
+    let asked = match names.as_slice() {
+        [name] => format!("asking {name}"),
+        names => format!("asking {} VMs", names.len()),
+    };
+    let outcomes = each::run(names, usize::MAX, false, work, |outcome| {
         panicked = outcome.err().map(LifecycleError::from).or(panicked.take());
-    }))?;
+    });
+    // Whoever watches sees that it goes on.
+    let is_quiet = args.json || args.watch;
+    let listener = if is_quiet { ctx.warner("agents") } else { ctx.listener("agents") };
+    let outcomes = ctx.block_on(unless_quick(&listener, &asked, outcomes))?;
+    drop(listener);
     if let Some(error) = panicked {
         return Err(error.into());
     }

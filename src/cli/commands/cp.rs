@@ -4,12 +4,12 @@ use std::ffi::OsString;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use crate::cli::commands::cp_many;
 use crate::cli::commands::exec::ReachArgs;
 use crate::cli::confirm::may_read_stdin;
 use crate::cli::context::Context;
+use crate::cli::copying;
 use crate::cli::each::{EachArgs, is_about};
 use crate::cli::failure::{Failure, RuntimeError, UsageError};
 use crate::cli::targets::Group;
@@ -20,14 +20,12 @@ use crate::transfer::location::{Argument, Location};
 use crate::transfer::plan::Options;
 use crate::transfer::session::{Guests, Wanted};
 use crate::transfer::watch::{Report, Watch};
-use crate::ui::progress::Meter;
+use crate::ui::filter;
+use crate::ui::progress::Progress;
 use crate::vm::name::VmName;
 
 /// How many single files are told about.
 const MAX_TOLD: u64 = 100;
-
-/// How often the progress is shown anew.
-const REFRESH: Duration = Duration::from_millis(100);
 
 /// Copy files into VMs, out of them, and between them
 #[derive(Debug, clap::Args)]
@@ -93,10 +91,13 @@ fn one(ctx: &Context, args: &Args, arguments: Vec<Argument>) -> Result<u8, Failu
         Argument::Many(..) => None,
     });
     let request = request(ctx, args, locations.collect())?;
-    let meter = ctx.meter(args.quiet);
-    let watch = Arc::new(Watch::new(teller(meter.clone(), None)));
-    let listener = |name: &VmName| -> Listener { ctx.listener(name.as_str()) };
-    let copied = ctx.block_on(async {
+    let watch = Arc::new(Watch::new(teller(ctx.progress(), None)));
+    let vm = request.vm().cloned();
+    let line = ctx.listener(vm.as_ref().map_or("cp", VmName::as_str));
+    let listener = |name: &VmName| -> Listener {
+        if vm.as_ref() == Some(name) { Arc::clone(&line) } else { ctx.listener(name.as_str()) }
+    };
+    ctx.block_on(async {
         let wanted = Wanted::until_signal(vec![Arc::clone(&watch)]).map_err(RuntimeError)?;
         let guests = Guests {
             engine: &ctx.engine,
@@ -108,11 +109,9 @@ fn one(ctx: &Context, args: &Args, arguments: Vec<Argument>) -> Result<u8, Failu
         let copy = Copy { guests, watch: Arc::clone(&watch) };
         tokio::select! {
             copied = copy.run(&request, standard_streams()) => copied.map_err(failure),
-            never = show(&meter, || watch.moved()) => match never {},
+            never = copying::show(&line, &watch), if !args.quiet => match never {},
         }
-    });
-    meter.clear();
-    copied??;
+    })??;
     Ok(u8::from(watch.problems() > 0))
 }
 
@@ -138,14 +137,6 @@ pub(super) fn request(ctx: &Context, args: &Args, mut sources: Vec<Location>) ->
     Ok(Request { sources, target, recursive: args.recursive, options, sums: args.checksum })
 }
 
-/// Shows the progress for as long as it is polled.
-pub(super) async fn show(meter: &Meter, moved: impl Fn() -> u64) -> std::convert::Infallible {
-    loop {
-        meter.set(moved());
-        tokio::time::sleep(REFRESH).await;
-    }
-}
-
 fn failure(error: TransferError) -> Failure {
     match error {
         TransferError::Cancelled(code) => Failure::Shown(code),
@@ -157,19 +148,20 @@ fn failure(error: TransferError) -> Failure {
 }
 
 /// Returns what tells about single files; of which VM, where there are several.
-pub(super) fn teller(meter: Meter, about: Option<VmName>) -> impl Fn(Report) + Send + Sync + 'static {
+pub(super) fn teller(progress: Progress, about: Option<VmName>) -> impl Fn(Report) + Send + Sync + 'static {
     let told = AtomicU64::new(0);
     move |report| {
-        let (sort, text) = match report {
-            Report::Problem(text) => ("error", text),
-            Report::Skipped(text) => ("warning", text),
+        let (is_problem, text) = match report {
+            Report::Problem(text) => (true, text),
+            Report::Skipped(text) => (false, text),
         };
-        let name = about.as_ref().filter(|name| !is_about(&text, name));
-        let name = name.map(|name| format!("{name}: ")).unwrap_or_default();
-        match told.fetch_add(1, Ordering::Relaxed) {
-            count if count < MAX_TOLD => meter.note(&format!("{sort}: {name}{text}")),
-            MAX_TOLD => meter.note(&format!("{name}more such files are not shown")),
+        let text = filter::one_line(&text);
+        let name = about.as_ref().filter(|name| !is_about(&text, name)).map(VmName::as_str);
+        progress.beside(|terminal| match told.fetch_add(1, Ordering::Relaxed) {
+            count if count < MAX_TOLD && is_problem => terminal.problem(name, &text),
+            count if count < MAX_TOLD => terminal.warn_of(name, &text),
+            MAX_TOLD => terminal.warn_of(name, "more such files are not shown"),
             _ => {}
-        }
+        });
     }
 }

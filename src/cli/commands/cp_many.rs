@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::cli::commands::cp::{Args, request, show, standard_streams, teller};
+use crate::cli::commands::cp::{Args, request, standard_streams, teller};
 use crate::cli::context::Context;
+use crate::cli::copying;
 use crate::cli::each::{self, Job};
 use crate::cli::failure::{Failure, RuntimeError, UsageError};
 use crate::cli::targets::Targets;
@@ -122,35 +123,34 @@ fn copy_all(
     names: &[VmName],
     requests: &BTreeMap<VmName, Arc<Request>>,
 ) -> Result<u8, Failure> {
-    let meter = ctx.meter(args.quiet || args.each.is_json());
     let watch =
-        |name: &VmName| (name.clone(), Arc::new(Watch::new(teller(meter.clone(), Some(name.clone())))));
+        |name: &VmName| (name.clone(), Arc::new(Watch::new(teller(ctx.progress(), Some(name.clone())))));
     let watches: BTreeMap<VmName, Arc<Watch>> = names.iter().map(watch).collect();
     let all = ctx.block_on(async {
         let wanted = Wanted::until_signal(watches.values().cloned().collect()).map_err(RuntimeError)?;
         let work = |job: Job| {
             let (request, watch) = (requests.get(&job.name).cloned(), watches.get(&job.name).cloned());
             let (wanted, route, start) = (wanted.clone(), args.reach.route(), args.reach.start);
+            let quiet = args.quiet;
             async move {
                 // There is one of each for every name.
                 let (Some(request), Some(watch)) = (request, watch) else { return Ok(String::new()) };
-                let listener = move |_: &VmName| -> Listener { Arc::clone(&job.listener) };
+                let line = job.listener;
+                let listener = |_: &VmName| -> Listener { Arc::clone(&line) };
                 let guests = Guests { engine: &job.engine, route, start, listener: &listener, wanted };
                 let copy = Copy { guests, watch: Arc::clone(&watch) };
-                copy.run(&request, standard_streams()).await?;
+                tokio::select! {
+                    copied = copy.run(&request, standard_streams()) => copied?,
+                    never = copying::show(&line, &watch), if !quiet => match never {},
+                }
                 match watch.problems() {
                     0 => Ok(words(&watch)),
                     count => Err(TransferError::Incomplete { count }.into()),
                 }
             }
         };
-        let moved = || watches.values().map(|watch| watch.moved()).sum();
-        tokio::select! {
-            all = each::run(ctx, args.each, names.to_vec(), work) => Ok::<_, Failure>(all),
-            never = show(&meter, moved) => match never {},
-        }
+        Ok::<_, Failure>(each::run(ctx, args.each, names.to_vec(), work).await)
     })?;
-    meter.clear();
     each::report(ctx, "cp", args.each, all?)
 }
 

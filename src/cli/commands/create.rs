@@ -44,7 +44,7 @@ pub struct Args {
 pub fn run(ctx: &Context, args: Args) -> Result<u8, Failure> {
     for name in &args.names {
         let record = register(ctx, name.clone(), &args.spec)?;
-        ctx.terminal.status(&describe(&record));
+        ctx.terminal.news(&describe(&record));
     }
     if args.start {
         let config = ConfigSync::automatic(ctx);

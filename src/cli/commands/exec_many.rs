@@ -19,7 +19,9 @@ use crate::fleet::exec::{self, Ends, Task};
 use crate::fleet::outcome::{Outcome, exit_code};
 use crate::host::files::failed;
 use crate::ssh::program::{Control, Program, Sink};
-use crate::ssh::{signals, stdio};
+use crate::ssh::signals;
+use crate::ui::json::Told;
+use crate::ui::mode::Mode;
 use crate::ui::table;
 use crate::vm::name::VmName;
 
@@ -102,7 +104,9 @@ pub fn run(
     let kept: Vec<(VmName, [Keep; 2])> =
         names.iter().map(|name| (name.clone(), [Keep::new(KEPT), Keep::new(KEPT)])).collect();
     let outcomes = ctx.block_on(async {
-        let (out, err) = (stdio::output(io::stdout()), stdio::output(io::stderr()));
+        let terminal = ctx.terminal;
+        let (out, err) =
+            (ctx.output(io::stdout(), terminal.stdout), ctx.output(io::stderr(), terminal.stderr));
         let prefixes =
             if many.no_prefix { vec![String::new(); names.len()] } else { prefixes(&names, &ctx.terminal) };
         let (to_out, to_err) = (out.share(), err.share());
@@ -114,21 +118,30 @@ pub fn run(
                 .filter(|_| keep)
             {
                 Some(kept) => FleetSink::Keep(kept.clone()),
+                None if stream == 1 && terminal.mode == Mode::Json => {
+                    FleetSink::Lines(Lines::told(name.to_string(), to.clone()))
+                }
                 None => {
                     let prefix = prefixes.get(at).cloned().unwrap_or_default();
                     FleetSink::Lines(Lines::new(prefix, to.clone(), on_terminal))
                 }
             };
             Ends {
-                stdout: sink(0, &to_out, ctx.terminal.stdout),
-                stderr: sink(1, &to_err, ctx.terminal.stderr),
+                stdout: sink(0, &to_out, terminal.stdout),
+                stderr: sink(1, &to_err, terminal.stderr),
                 listener: if many.json { ctx.warner(name.as_str()) } else { ctx.listener(name.as_str()) },
             }
         };
         let done = |outcome: &Outcome| {
-            if let Some(error) = outcome.end.error().filter(|_| !many.json) {
-                ctx.terminal.error(error, Some(outcome.name.as_str()));
-            }
+            ctx.beside_progress(|terminal| {
+                let name = outcome.name.as_str();
+                if let Some(error) = outcome.end.error().filter(|_| !many.json || terminal.mode == Mode::Json)
+                {
+                    terminal.error(error, Some(name));
+                }
+                let (result, code) = (outcome.end.result(), outcome.end.code());
+                terminal.end(name, result, &outcome.end.reason().unwrap_or(format!("exit code {code}")));
+            });
         };
         let control = announced(ctx)?;
         let outcomes = exec::run(&ctx.engine, names.clone(), task, ends, done, control).await;
@@ -152,11 +165,12 @@ pub fn run(
 fn announced(ctx: &Context) -> Result<mpsc::Receiver<Control>, Failure> {
     let mut signals = signals::pass_on().map_err(crate::cli::failure::RuntimeError)?;
     let (sender, receiver) = mpsc::channel(8);
-    let terminal = ctx.terminal;
+    let progress = ctx.progress();
     tokio::spawn(async move {
         while let Some(control) = signals.recv().await {
             if let Control::Signal(name) = &control {
-                terminal.status(&format!("{name} is passed on to all; once more gives up"));
+                let said = format!("{name} is passed on to all; once more gives up");
+                progress.beside(|terminal| terminal.status(&said));
             }
             if sender.send(control).await.is_err() {
                 return;
@@ -210,14 +224,18 @@ fn show_groups(ctx: &Context, outcomes: &[Outcome], kept: &[(VmName, [Keep; 2])]
             };
             text.lines().map(|line| format!("{}\n", shown(line))).collect()
         };
-        ctx.terminal.status(&format!("== {}", outcome.name));
+        if ctx.terminal.mode != Mode::Json {
+            ctx.terminal.status(&format!("== {}", outcome.name));
+        }
         ctx.print(&lines(&out, ctx.terminal.stdout))?;
-        let said = lines(&err, ctx.terminal.stderr);
-        if !said.is_empty() {
-            ctx.terminal.filtered(said.trim_end_matches('\n'));
+        if ctx.terminal.mode == Mode::Json {
+            let about = outcome.name.as_str();
+            err.lines().for_each(|line| ctx.terminal.told(Told::Stderr { about, message: line.to_owned() }));
+        } else if !err.is_empty() {
+            ctx.terminal.filtered(lines(&err, ctx.terminal.stderr).trim_end_matches('\n'));
         }
         if truncated {
-            ctx.terminal.warn(&format!("{}: only the first MiB of its output is shown", outcome.name));
+            ctx.terminal.warn_of(Some(outcome.name.as_str()), "only the first MiB of its output is shown");
         }
     }
     Ok(())
@@ -226,7 +244,8 @@ fn show_groups(ctx: &Context, outcomes: &[Outcome], kept: &[(VmName, [Keep; 2])]
 /// Says at the end where the command failed, and how.
 fn show_failures(ctx: &Context, outcomes: &[Outcome]) {
     let failed: Vec<&Outcome> = outcomes.iter().filter(|outcome| outcome.end.code() != 0).collect();
-    if failed.is_empty() {
+    // Programs have been told of each.
+    if failed.is_empty() || ctx.terminal.mode == Mode::Json {
         return;
     }
     let rows = failed.iter().map(|outcome| {

@@ -1,6 +1,6 @@
 //! A VM that runs as long as this command: its console here, and Ctrl-C to stop it.
 
-use std::io::{self, IsTerminal};
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,6 +22,7 @@ use crate::ssh::program::Sink;
 use crate::ssh::{signals, stdio};
 use crate::ui::console_lines::ConsoleLines;
 use crate::ui::filter;
+use crate::ui::mode::Mode;
 use crate::ui::terminal::Terminal;
 use crate::vm::name::VmName;
 
@@ -69,9 +70,9 @@ async fn watch(ctx: &Context, name: &VmName, how: How, ending: &Ending) -> Resul
         }
     };
     let mut before = Before::open(ctx, name, ran_before)?;
-    let vm = job(before.listener());
-    let settling =
-        tokio::spawn(settle(job(before.listener()), begun, before.raw.is_some(), ConfigSync::automatic(ctx)));
+    let voice = Voice { terminal: ctx.terminal, is_raw: before.raw.is_some() };
+    let vm = job(voice.listener());
+    let settling = tokio::spawn(settle(job(voice.listener()), begun, voice, ConfigSync::automatic(ctx)));
     let ended = console::ended(&ctx.engine, name, qemu);
     let ended = tokio::select! {
         ended = ended => Some(ended),
@@ -82,7 +83,7 @@ async fn watch(ctx: &Context, name: &VmName, how: How, ending: &Ending) -> Resul
         Some(ended) => ended.map(|()| 0).map_err(Failure::from),
         None => {
             settling.abort();
-            stop(&vm, ending, before.raw.is_some()).await
+            stop(voice, &vm, ending).await
         }
     };
     settling.abort();
@@ -94,9 +95,9 @@ async fn watch(ctx: &Context, name: &VmName, how: How, ending: &Ending) -> Resul
 }
 
 /// Stops the VM; at once when that is asked for again.
-async fn stop(vm: &Job, ending: &Ending, is_raw: bool) -> Result<u8, Failure> {
+async fn stop(voice: Voice, vm: &Job, ending: &Ending) -> Result<u8, Failure> {
     let again = signals::end().map_err(RuntimeError)?;
-    say(is_raw, &format!("{}: stopping; Ctrl-C ends it at once", vm.name));
+    voice.say(&format!("{}: stopping; Ctrl-C ends it at once", vm.name));
     tokio::select! {
         stopped = ending.stop(vm, GRACE, false) => return Ok(stopped.map(|()| 0)?),
         () = again => {}
@@ -106,10 +107,10 @@ async fn stop(vm: &Job, ending: &Ending, is_raw: bool) -> Result<u8, Failure> {
 }
 
 /// Does what is done for a VM whenever it starts: its login, its configuration.
-async fn settle(vm: Job, begun: Instant, is_raw: bool, config: Option<ConfigSync>) {
+async fn settle(vm: Job, begun: Instant, voice: Voice, config: Option<ConfigSync>) {
     let name = vm.name.clone();
     let said = once_launched(&vm, begun, READY, config).await.unwrap_or_else(|error| error.to_string());
-    say(is_raw, &format!("{name}: {said}"));
+    voice.say(&format!("{name}: {said}"));
 }
 
 /// The person before the console.
@@ -135,15 +136,6 @@ impl Before {
         let screen = Some(tokio::spawn(show(console, raw.is_some(), is_over)));
         let typing = keys.map(|keys| tokio::spawn(pass_keys(keys, stdio::stdin())));
         Ok(Self { raw, screen, typing, over })
-    }
-
-    /// Returns a listener that tells beside the console only what matters.
-    fn listener(&self) -> Listener {
-        let is_raw = self.raw.is_some();
-        Arc::new(move |event| match event {
-            Event::Warning(text) => say(is_raw, &format!("warning: {text}")),
-            Event::Step(_) | Event::Console(_) | Event::Moved { .. } => {}
-        })
     }
 
     /// Waits until nobody reads what the console says any more.
@@ -211,8 +203,28 @@ async fn pass_keys(mut keys: Keys, mut typed: mpsc::Receiver<Bytes>) {
     }
 }
 
-/// Says something on a line of its own, beside a console. In raw mode lines have to be ended by hand.
-fn say(is_raw: bool, text: &str) {
-    let (begin, end) = if is_raw && io::stderr().is_terminal() { ("\r\n", "\r") } else { ("", "") };
-    Terminal::detect().filtered(&format!("{begin}{}{end}", filter::one_line(text)));
+/// Says something beside a console.
+#[derive(Clone, Copy)]
+struct Voice {
+    terminal: Terminal,
+    /// Whether lines have to be ended by hand.
+    is_raw: bool,
+}
+
+impl Voice {
+    /// Says something on a line of its own.
+    fn say(self, text: &str) {
+        let by_hand = self.is_raw && self.terminal.stderr && self.terminal.mode != Mode::Json;
+        let (begin, end) = if by_hand { ("\r\n", "\r") } else { ("", "") };
+        self.terminal.filtered(&format!("{begin}{}{end}", filter::one_line(text)));
+    }
+
+    /// Returns a listener that tells only what matters.
+    fn listener(self) -> Listener {
+        Arc::new(move |event| {
+            if let Event::Warning(text) = event {
+                self.say(&format!("warning: {text}"));
+            }
+        })
+    }
 }

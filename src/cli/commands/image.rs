@@ -133,7 +133,8 @@ fn build(ctx: &Context, args: BuildArgs) -> Result<u8, Failure> {
             .into());
         }
     };
-    ctx.terminal.status(&format!("{}: ready", held.image.id));
+    drop(listener);
+    ctx.terminal.done(&held.image.id, "ready");
     Ok(0)
 }
 

@@ -69,7 +69,7 @@ pub fn run(ctx: &Context, args: Args) -> Result<u8, Failure> {
     let record = match ctx.registry().entry(name.clone()) {
         None => {
             let record = register(ctx, name.clone(), &spec)?;
-            ctx.terminal.status(&describe(&record));
+            ctx.terminal.news(&describe(&record));
             record
         }
         Some(_) => {

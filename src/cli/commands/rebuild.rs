@@ -17,13 +17,15 @@ use crate::cli::targets::Targets;
 use crate::diagnostic::Diagnostic;
 use crate::lifecycle::apart::{End, News, What};
 use crate::lifecycle::error::LifecycleError;
+use crate::lifecycle::event::Event;
 use crate::lifecycle::image;
 use crate::lifecycle::present::Present;
 use crate::lifecycle::reach::Route;
 use crate::lifecycle::rebuild::Rebuild;
 use crate::lifecycle::rebuild::error::RebuildError;
 use crate::ssh::program::Sink;
-use crate::ssh::{signals, stdio};
+use crate::ssh::signals;
+use crate::ui::progress::Progress;
 use crate::ui::terminal::Terminal;
 use crate::vm::guest::Guest;
 use crate::vm::name::VmName;
@@ -93,7 +95,7 @@ pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
         Arc::new(Mutex::new(names.iter().map(|name| (name.clone(), Stage::NotBegun)).collect()));
     let all = ctx.block_on(async {
         let mut signals = signals::pass_on().map_err(RuntimeError)?;
-        let out = stdio::output(io::stdout());
+        let out = ctx.output(io::stdout(), ctx.terminal.stdout);
         let alone = names.len() == 1 && !args.many.are_given();
         let prefixes = if alone { vec![String::new()] } else { prefixes(&names, &ctx.terminal) };
         let prefixes: BTreeMap<_, _> = names.iter().cloned().zip(prefixes).collect();
@@ -104,7 +106,7 @@ pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
                 (FleetSink::Lines(lines), out.share())
             });
             let how = (what, args.reach.route(), args.reach.start);
-            one(ctx.terminal, how, job, shown, Arc::clone(&stages))
+            one(ctx.progress(), how, job, shown, Arc::clone(&stages))
         };
         let rebuilding = each::run(ctx, args.many, names, work);
         let all = tokio::select! {
@@ -128,7 +130,7 @@ pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
 
 /// Rebuilds one VM and returns what is to be said of it.
 async fn one(
-    terminal: Terminal,
+    progress: Progress,
     (what, route, start): (What, Route, bool),
     job: Job,
     shown: Option<(FleetSink, mpsc::Sender<Bytes>)>,
@@ -138,9 +140,13 @@ async fn one(
     let begun = Instant::now();
     let (log, chunks) = mpsc::channel(QUEUE);
     let enter = |stage| stages.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), stage);
-    let note = |text: &str| terminal.status(&format!("{name}: {text}"));
+    let note = |text: &str| progress.beside(|terminal| terminal.note_of(name.as_str(), text));
+    let line = Arc::clone(&listener);
     let tell = |news| {
         enter(Stage::UnderWay);
+        if what != What::Begin {
+            line(Event::Passing("rebuilding".to_owned()));
+        }
         match news {
             News::Begun => {}
             News::Joined if what == What::Begin => note("one was under way already"),

@@ -25,14 +25,16 @@ use crate::cli::targets::{Group, Targets};
 use crate::cli::values::duration;
 use crate::diagnostic::Diagnostic;
 use crate::fleet::each;
+use crate::fleet::outcome::with_causes;
 use crate::host::random;
 use crate::lifecycle::Engine;
 use crate::lifecycle::apart::News;
 use crate::lifecycle::error::LifecycleError;
-use crate::lifecycle::event::Listener;
+use crate::lifecycle::event::{Event as Told, Listener};
 use crate::lifecycle::reach::Route;
 use crate::ssh::signals;
 use crate::ui::filter;
+use crate::ui::mode::Mode;
 use crate::ui::terminal::Terminal;
 
 /// The longest prompt, in bytes: Claude Code reads no more from stdin.
@@ -118,19 +120,26 @@ pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
     let prefixes = prefixes(&keys, &Terminal { colour, ..ctx.terminal });
     let prefixes: BTreeMap<_, _> = keys.iter().cloned().zip(prefixes).collect();
     let work = |key: Key| {
-        let listener: Listener = if args.json { Arc::new(|_| {}) } else { ctx.listener(&key.to_string()) };
+        let shows = !args.json || ctx.terminal.mode.is_asked_for();
+        let listener: Listener = if shows { ctx.listener(&key.to_string()) } else { Arc::new(|_| {}) };
         let prefix = prefixes.get(&key).cloned().unwrap_or_default();
-        let (live, shows) = (ctx.live(), !args.json);
-        let (terminal, plain) = (ctx.terminal, alone && !args.json && !args.detach);
+        let (progress, plain) = (ctx.progress(), alone && !args.json && !args.detach);
+        let about = key.to_string();
         let shown = move |event: &Event| match event {
             // The answer of an agent that says nothing else.
             Event::Line(line) if plain => {
-                let line = if terminal.stdout { filter::coloured_line(line) } else { line.clone() };
-                terminal.data(&format!("{line}\n")).is_ok()
+                let shown = |terminal: &Terminal| {
+                    let line = if terminal.stdout { filter::coloured_line(line) } else { line.clone() };
+                    terminal.data(&format!("{line}\n")).is_ok()
+                };
+                progress.beside(shown)
             }
             event => {
                 if let Some(words) = run_words::brief(event).filter(|_| shows) {
-                    live(&format!("{prefix}{words}"));
+                    progress.beside(|terminal| match terminal.mode {
+                        Mode::Json => terminal.note_of(&about, &words),
+                        _ => terminal.filtered(&format!("{prefix}{words}")),
+                    });
                 }
                 true
             }
@@ -151,10 +160,18 @@ pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
         let tell = |outcome: Result<&each::Outcome<Key>, _>| {
             ctx.beside_progress(|terminal| match outcome {
                 Err(error) => terminal.error(&LifecycleError::from(error), None),
-                Ok(each::Outcome { name, end: each::End::Failed(error), .. }) if !args.json => {
-                    terminal.error(error.as_ref(), (!alone).then(|| name.to_string()).as_deref());
+                Ok(_) if args.json && terminal.mode != Mode::Json => {}
+                Ok(each::Outcome { name, end: each::End::Failed(error), .. }) => {
+                    let about = name.to_string();
+                    terminal.error(error.as_ref(), Some(about.as_str()).filter(|_| !alone));
+                    terminal.end(&about, "failed", &with_causes(error.as_ref()));
                 }
-                Ok(_) => {}
+                Ok(each::Outcome { name, end: each::End::Done(words), .. }) => {
+                    terminal.end(&name.to_string(), "ok", words);
+                }
+                Ok(each::Outcome { name, end: each::End::Cancelled, .. }) => {
+                    terminal.end(&name.to_string(), "cancelled", "");
+                }
             });
         };
         let all = each::run(keys, at_once, false, work, tell);
@@ -211,8 +228,14 @@ impl One {
         let change = |change: &dyn Fn(&mut Row)| {
             self.rows.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&key).map(change);
         };
+        let line = Arc::clone(&listener);
         let tell = |news| match news {
-            News::Begun | News::Joined => change(&|row| row.stage = Stage::UnderWay),
+            News::Begun | News::Joined => {
+                change(&|row| row.stage = Stage::UnderWay);
+                if !self.detach {
+                    line(Told::Passing("working".to_owned()));
+                }
+            }
             News::Lost => {
                 shown(&Event::Said("the connection is lost; trying to have one again".to_owned()));
             }

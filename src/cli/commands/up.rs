@@ -73,7 +73,7 @@ pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
         Some(project) if exists => Ok(args.spec.clone().or(&project.free())),
         Some(project) => {
             project::consent(ctx, project)?;
-            ctx.terminal.status(&format!("as `{}` says", project.path.display()));
+            ctx.terminal.news(&format!("as `{}` says", project.path.display()));
             Ok::<_, Failure>(args.spec.clone().or(&project.all()))
         }
     };
@@ -83,7 +83,7 @@ pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
     for name in &names {
         match ctx.registry().entry(name.clone()) {
             None => match register(ctx, name.clone(), &spec(false)?) {
-                Ok(record) => ctx.terminal.status(&describe(&record)),
+                Ok(record) => ctx.terminal.news(&describe(&record)),
                 Err(error) => drop(not_created.insert(name.clone(), error)),
             },
             Some(entry) => {

@@ -8,6 +8,7 @@ use crate::cli::each::{EachArgs, each};
 use crate::cli::failure::{Failure, UsageError};
 use crate::cli::targets::Targets;
 use crate::cli::values::{duration, value};
+use crate::lifecycle::event::unless_quick;
 use crate::lifecycle::ready::Patience;
 use crate::lifecycle::{conditions, stop};
 use crate::vm::condition::Condition;
@@ -64,7 +65,8 @@ pub fn run(ctx: &Context, args: &Args) -> Result<u8, Failure> {
         let wanted = Arc::clone(&wanted);
         async move {
             if stopped {
-                stop::wait_until_stopped(&vm.engine, &vm.name, timeout).await?;
+                let stopping = stop::wait_until_stopped(&vm.engine, &vm.name, timeout);
+                unless_quick(&vm.listener, "waiting until it is stopped", stopping).await?;
                 return Ok("stopped".to_owned());
             }
             conditions::wait_for(&vm.engine, &vm.name, &wanted, patience, &vm.listener).await?;

@@ -58,15 +58,28 @@ fn candidates(ctx: &Context, before: &[String], typed: &str) -> Result<Vec<Candi
         return Ok(Vec::new());
     }
     let mut command = Cli::command();
+    let of_every_verb: Vec<Arg> =
+        command.get_arguments().filter(|arg| arg.is_global_set()).cloned().collect();
     let mut verb = String::new();
     let mut rest = before;
     while let Some((word, further)) = rest.split_first() {
+        let (name, has_value) = word.split_once('=').map_or((word.as_str(), false), |(name, _)| (name, true));
+        if let Some(arg) = option(&command, name).filter(|arg| arg.is_global_set()) {
+            // Its value can still be what is being typed.
+            let Some(further) = further.get(usize::from(takes_value(arg) && !has_value)..) else { break };
+            rest = further;
+            continue;
+        }
         let Some(found) = command.find_subcommand(word) else { break };
+        // A verb has its options only when it has been built, and then so have those below it.
+        let inherited = of_every_verb.iter().filter(|_| verb.is_empty());
+        command = found.clone().disable_help_subcommand(true).args(inherited);
         verb = word.clone();
-        // A verb has its options only when it has been built.
-        command = found.clone().disable_help_subcommand(true);
         command.build();
         rest = further;
+    }
+    if let Some(option) = rest.last().and_then(|word| option(&command, word)).filter(|arg| takes_value(arg)) {
+        return values(ctx, option, true);
     }
     let below: Vec<&Command> = command.get_subcommands().filter(|verb| !verb.is_hide_set()).collect();
     let takes_names = command.get_positionals().next().is_some();
@@ -79,9 +92,6 @@ fn candidates(ctx: &Context, before: &[String], typed: &str) -> Result<Vec<Candi
             }
         }
         return Ok(found);
-    }
-    if let Some(option) = rest.last().and_then(|word| option(&command, word)).filter(|arg| takes_value(arg)) {
-        return values(ctx, option, true);
     }
     if typed.starts_with('-') {
         let options = command.get_arguments().filter(|arg| !arg.is_hide_set());

@@ -51,7 +51,7 @@ impl Variant {
     }
 
     /// Returns how the names of its images begin.
-    const fn prefix(self) -> &'static str {
+    pub const fn prefix(self) -> &'static str {
         match self {
             Self::Plain => "debian",
             Self::Desktop => "debian-desktop",

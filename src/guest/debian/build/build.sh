@@ -30,7 +30,9 @@ fail() {
 TMPDIR=$(mktemp -d "${TMPDIR:-/var/tmp}/ai-vm-build.XXXXXX")
 export TMPDIR
 chmod 0755 "$TMPDIR"
-trap 'rm -rf --one-file-system "$TMPDIR"' EXIT
+feeder=
+# What waits at the pipe for a tree that never comes would keep whoever reads the steps waiting too.
+trap '[[ -z $feeder ]] || kill "$feeder" 2>/dev/null || true; rm -rf --one-file-system "$TMPDIR"' EXIT
 # Told to end, everything that was started here is told too; mmdebstrap then removes what it has unpacked.
 trap 'trap "" TERM INT HUP; kill 0; wait; exit 143' TERM INT HUP
 
@@ -93,6 +95,7 @@ elif command -v npm >/dev/null; then
   claude=archive
   # Beside everything else: it waits in the pipe until the tree is ready for it.
   claude_archive >"$out/archive" &
+  feeder=$!
 else
   claude=npm
   packages=$packages,npm
