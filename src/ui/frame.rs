@@ -46,6 +46,8 @@ pub struct Frame {
     drawn: Vec<usize>,
     /// The line and the column of the cursor in them.
     cursor: (usize, usize),
+    /// The columns of the screen that they were drawn for.
+    columns: usize,
 }
 
 impl Frame {
@@ -71,6 +73,10 @@ impl Frame {
         // The last column stays free: behind it terminals differ in where the cursor is.
         let room = columns.saturating_sub(1).max(1);
         let mut text = self.to_begin(columns);
+        if columns != std::mem::replace(&mut self.columns, columns) {
+            // Else a terminal that wraps lines anew takes what is drawn over a wrapped line for a part of it.
+            text.push_str("\u{1b}[J");
+        }
         self.drawn.clear();
         for (at, line) in lines.iter().enumerate() {
             if at > 0 {
@@ -194,7 +200,7 @@ mod tests {
         let first = frame.sequence(&[line("one"), line("two"), line("three")], (0, 3), 6);
         assert_eq!(
             first,
-            "\r\u{1b}[1;36mone\u{1b}[0m\u{1b}[K\r\n\u{1b}[1;36mtwo\u{1b}[0m\u{1b}[K\r\n\u{1b}[1;36mthree\u{1b}[0m\
+            "\r\u{1b}[J\u{1b}[1;36mone\u{1b}[0m\u{1b}[K\r\n\u{1b}[1;36mtwo\u{1b}[0m\u{1b}[K\r\n\u{1b}[1;36mthree\u{1b}[0m\
              \u{1b}[K\u{1b}[J\r\u{1b}[2A\u{1b}[3C"
         );
         assert!(frame.sequence(&[line("x"), line("y")], (1, 0), 6).starts_with("\r\u{1b}[1;36mx"));
@@ -213,7 +219,7 @@ mod tests {
     fn without_colour_nothing_but_the_cursor_is_moved() {
         let mut frame = Frame::new(false);
         let text = frame.sequence(&[line("a\u{1b}[31m\nb")], (0, 0), 40);
-        assert_eq!(text, "\ra b\u{1b}[K\u{1b}[J\r");
+        assert_eq!(text, "\r\u{1b}[Ja b\u{1b}[K\u{1b}[J\r");
     }
 
     #[test]

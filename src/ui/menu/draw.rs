@@ -27,7 +27,7 @@ impl Menu<'_> {
         let height = rows.saturating_sub(fixed + row).clamp(1, MAX_ROWS);
         lines.extend(self.window(height));
         lines.extend(wrong);
-        lines.push(vec![(Style::Faint, self.help())]);
+        lines.push(vec![(Style::Faint, self.help(height))]);
         (lines, (row, column))
     }
 
@@ -57,16 +57,18 @@ impl Menu<'_> {
         shown.map(line).collect()
     }
 
-    fn help(&self) -> String {
+    /// Says what keys do, and how many rows there are where not all are shown.
+    fn help(&self, height: usize) -> String {
         let more = match self.shown.len() {
-            count if count > MAX_ROWS => format!("{count} rows; "),
+            count if count > height => format!("{count} rows; "),
             _ => String::new(),
         };
         let typing = match (&self.completed, &self.typed) {
-            (Some(_), _) => "Tab goes on with it",
-            (None, Some(_)) => "or type another one",
-            (None, None) => "typing filters",
+            (Some(_), _) => ", Tab goes on with it",
+            (None, Some(_)) if self.rows.is_empty() => " as it is typed",
+            (None, Some(_)) => ", or type another one",
+            (None, None) => ", typing filters",
         };
-        format!("{more}Esc {}, Enter takes it, {typing}", self.back)
+        format!("{more}Esc {}, Enter takes it{typing}", self.back)
     }
 }

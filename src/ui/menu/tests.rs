@@ -88,5 +88,6 @@ fn it_fits_any_screen_and_shows_where_the_cursor_is() {
         let seen = screen(&mut menu, columns, height);
         assert!(seen.len() <= height.max(3), "{columns}x{height}: {seen:?}");
         assert!(seen.iter().any(|line| line.starts_with("> row 23")), "{columns}x{height}: {seen:?}");
+        assert!(seen.iter().any(|line| line.starts_with("40 rows; Esc goes back")), "{seen:?}");
     }
 }
