@@ -19,6 +19,9 @@ const TICK: Duration = Duration::from_millis(120);
 /// How often programs are told how far a step is.
 const TOLD: Duration = Duration::from_secs(1);
 
+/// On a terminal of fewer columns a step is told in short.
+const NARROW: u16 = 60;
+
 /// How long something has to be under way before its speed says how long it will take.
 const WARM: Duration = Duration::from_secs(2);
 
@@ -232,7 +235,12 @@ impl Line {
     }
 
     fn draw(&self) {
-        let mut text = format!("{}: {}", self.about, self.step);
+        // `making the image: unpacking`: where there is little room, the end of it says more.
+        let step = match self.progress.terminal.width.is_some_and(|columns| columns < NARROW) {
+            true => self.step.rsplit(": ").next().unwrap_or_default(),
+            false => &self.step,
+        };
+        let mut text = format!("{}: {step}", self.about);
         let rate = || HumanBytes(self.bar.per_sec() as u64);
         // A String takes everything. What matters most comes first: the end is cut off where there is no room.
         let _ = match self.amount {

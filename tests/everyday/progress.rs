@@ -280,9 +280,8 @@ fn an_image_whose_making_fails_is_an_error_with_its_steps_before_it() {
     assert!(!home.data().join("durations.json").exists(), "what failed says nothing about how long it takes");
 }
 
-#[test]
-fn a_download_says_how_much_of_how_much() {
-    let home = Home::new();
+/// Registers a VM whose image is downloaded, and returns what starts it and the file without which the download stops half-way.
+pub fn downloading(home: &Home, flags: &[&str]) -> (Command, PathBuf) {
     let (bin, gate) = (home.dir().join("bin"), home.dir().join("gate"));
     // In the place of curl: the first half, and after a sign the rest.
     let script = format!(
@@ -311,8 +310,15 @@ fn a_download_says_how_much_of_how_much() {
         "--ssh-port",
         &port,
     ]);
-    let mut command = home.command(&["start", "--no-wait", "vm", "--progress", "json"]);
+    let mut command = home.command(&[&["start", "--no-wait", "vm"], flags].concat());
     command.env("PATH", format!("{}:{}", bin.display(), std::env::var("PATH").unwrap()));
+    (command, gate)
+}
+
+#[test]
+fn a_download_says_how_much_of_how_much() {
+    let home = Home::new();
+    let (command, gate) = downloading(&home, &["--progress", "json"]);
     let mut running = Running::start(command);
     let progress = running.expect(|object| object["event"] == "progress" && object["total"] == 1_048_576);
     assert_eq!(

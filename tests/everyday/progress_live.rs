@@ -7,7 +7,7 @@ use std::process::Command;
 use crate::home::Home;
 use crate::machine;
 use crate::processes;
-use crate::progress::Gated;
+use crate::progress::{Gated, downloading};
 use crate::pty::Pty;
 use crate::sshd::Guest;
 
@@ -131,6 +131,20 @@ fn a_copy_shows_how_far_it_is_on_one_line_however_narrow() {
         drop(pty.wait(|text| lines(&shown(text, columns)).is_empty(), "an empty screen"));
         never_wraps(&pty.screen(), columns);
         assert_eq!(fs::metadata(it.guest.home.dir().join("new")).unwrap().len(), 8 << 20);
+    }
+}
+
+#[test]
+fn little_room_is_for_what_matters() {
+    for (columns, step) in [(100, "vm: making the image: downloading 50%"), (40, "vm: downloading 50%")] {
+        let home = Home::new();
+        let (command, gate) = downloading(&home, &[]);
+        let mut pty = Pty::run_in(&command, columns);
+        let is_shown = |text: &str| lines(&shown(text, columns)).iter().any(|line| line.contains(step));
+        drop(pty.wait(is_shown, step));
+        fs::write(gate, "").unwrap();
+        assert_eq!(pty.exit_code(), 0);
+        home.ok(&["stop", "--force", "vm"]);
     }
 }
 
