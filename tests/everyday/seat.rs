@@ -32,7 +32,7 @@ fn info(home: &Home, name: &str) -> Value {
 }
 
 /// A QEMU that is the real one, except that it has what this file of a shell script says.
-fn qemu(home: &Home, name: &str, cases: &str) -> PathBuf {
+pub fn qemu(home: &Home, name: &str, cases: &str) -> PathBuf {
     let path = home.dir().join(name);
     let text = format!("#!/bin/sh\ncase \"$*\" in\n{cases}\nesac\nexec qemu-system-x86_64 \"$@\"\n");
     std::fs::write(&path, text).unwrap();
