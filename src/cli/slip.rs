@@ -13,6 +13,9 @@ use crate::cli::root::Cli;
 /// Returns what is to be said in the place of clap's error when that is the slip. `typed` is what was typed after the
 /// program's name.
 pub fn find(typed: &[OsString], error: ErrorKind) -> Option<UsageError> {
+    // What every verb takes may come before it.
+    let begin = typed.iter().position(|word| word != "--no-input")?;
+    let typed = typed.get(begin..)?;
     let verb = typed.first()?.to_str().filter(|verb| ["exec", "shell"].contains(verb))?;
     if typed.iter().any(|word| word == "--") {
         return None;

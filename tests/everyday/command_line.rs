@@ -43,8 +43,9 @@ fn a_default_port_that_is_taken_is_moved_and_a_fixed_one_never() {
 #[test]
 fn a_command_without_the_dashes_before_it_is_told_how_it_should_be() {
     let home = Home::new();
-    let cases: [(&[&str], &str); 12] = [
+    let cases: [(&[&str], &str); 13] = [
         (&["exec", "web", "ls", "-la"], "`ai-vm exec web -- ls -la`"),
+        (&["--no-input", "exec", "web", "ls"], "`ai-vm exec web -- ls`"),
         (&["exec", "web", "ls"], "`ai-vm exec web -- ls`"),
         (&["exec", "web", "make", "-j4", "--quiet"], "`ai-vm exec web -- make -j4 --quiet`"),
         (&["exec", "web", "./run it.sh", "$HOME"], "`ai-vm exec web -- './run it.sh' '$HOME'`"),

@@ -10,6 +10,7 @@ use crate::home::{Home, finish};
 use crate::machine;
 use crate::processes;
 use crate::pty::Pty;
+use crate::seat;
 use crate::sshd::Guest;
 
 /// The menus in a terminal of this size, begun in the home.
@@ -159,7 +160,10 @@ fn pick_all(home: &Home) -> (Pty, PathBuf) {
             ("Desktop: ", "12\u{1b}[B"),
             ("Desktop: 12", "\u{15}1024x\r"),
             ("`1024x` is not a resolution", "768\r"),
-            ("New VM: ", "shares\r"),
+            ("> desktop       1024x768", "desktop\r"),
+            // The port of a screen would be everybody's: tests run side by side, each with a registry of its own.
+            ("Desktop: ", "no\r"),
+            ("> desktop       no", "shares\r"),
             ("Shares: ", "read\r"),
             ("Folder to read: ", "it\t\u{7f}\r"),
             ("ro /", "done\r"),
@@ -201,8 +205,7 @@ fn what_is_picked_is_made_and_the_command_line_says_the_same() {
     let (mut pty, share) = pick_all(&home);
     go(&mut pty, &[("How: ", "run it here\r")]);
     pty.expect("without menus: ");
-    // The firmware speaks on the screen that it has.
-    pty.expect("its console follows");
+    pty.expect("SeaBIOS");
     pty.type_keys("\u{3}");
     pty.expect("stopping");
     pty.type_keys("\u{3}");
@@ -215,7 +218,7 @@ fn what_is_picked_is_made_and_the_command_line_says_the_same() {
         ("disk_gib", 7.into()),
         ("guest", "image".into()),
         ("overlay", true.into()),
-        ("desktop", "1024x768".into()),
+        ("desktop", Value::Null),
         ("claude", "token".into()),
     ];
     for (key, value) in picked {
@@ -309,4 +312,42 @@ fn an_unsafe_folder_is_shared_only_by_an_explicit_choice() {
     let path = std::fs::canonicalize(&folder).unwrap();
     let printed = format!("\u{1b}[Jai-vm up ai-vm --share-rw {}\r\n", path.display());
     drop(pty.wait(|seen| seen.ends_with(&printed), &printed));
+}
+
+#[test]
+fn sound_is_offered_where_this_machine_has_it_and_what_is_usual_by_a_few_keys() {
+    let home = Home::new();
+    home.ok(&["ls"]);
+    let qemu = seat::qemu(&home, "qemu", "'-audiodev help') echo pa; exit 0 ;;");
+    let socket = home.dir().join("pulse");
+    let _server = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let server = format!("unix:{}", socket.display());
+    let settings = [("AI_VM_QEMU", qemu.to_str().unwrap()), ("PULSE_SERVER", &server)];
+    let mut pty = menus(&home, 100, &[], &settings);
+    go(
+        &mut pty,
+        &[
+            ("  audio         no", "audio\r"),
+            ("> audio         yes", "desktop\r"),
+            // The third of them.
+            ("Desktop: ", "\u{1b}[B\u{1b}[B\u{1b}[B\r"),
+            ("> desktop       2560x1440", "memory\r"),
+            ("Memory: ", "\u{1b}[B\u{1b}[B\r"),
+            ("> memory        32gb", "claude\r"),
+            ("Claude login: ", "cop\r"),
+            ("> Claude login  copy", "make\r"),
+            ("How: ", "only\r"),
+        ],
+    );
+    assert_eq!(pty.exit_code(), 0, "{}", pty.screen());
+    let printed =
+        "\u{1b}[Jai-vm up ai-vm --ram 32gb --claude copy --audio --desktop --resolution 2560x1440\r\n";
+    drop(pty.wait(|seen| seen.ends_with(printed), printed));
+    // Where nobody listens, it is not among the rows.
+    let settings = [("AI_VM_QEMU", qemu.to_str().unwrap()), ("PULSE_SERVER", "unix:/nowhere")];
+    let mut pty = menus(&home, 100, &[], &settings);
+    expect_last(&pty, "New VM: ");
+    assert!(!plain(&pty.screen()).contains("audio"), "{}", pty.screen());
+    pty.type_keys("\u{3}");
+    assert_eq!(pty.exit_code(), 130);
 }

@@ -54,7 +54,7 @@ fn session(home: &Home, name: &str) -> Vec<String> {
 }
 
 /// A QEMU that is the real one, except that it has what this file of a shell script says.
-fn qemu(home: &Home, name: &str, cases: &str) -> PathBuf {
+pub fn qemu(home: &Home, name: &str, cases: &str) -> PathBuf {
     let path = home.dir().join(name);
     let text = format!("#!/bin/sh\ncase \"$*\" in\n{cases}\nesac\nexec qemu-system-x86_64 \"$@\"\n");
     std::fs::write(&path, text).unwrap();

@@ -58,7 +58,7 @@ impl Home {
         command.env("AI_VM_HOME", self.data()).env("AI_VM_CONFIG", self.dir().join("config.toml"));
         // Whether or not there is a Nix on this machine.
         command.env("HOME", self.dir()).env("USER", "tester").env("AI_VM_GUEST", "debian");
-        for theirs in ["NO_COLOR", "AI_VM_FLAKE", "AI_VM_OWN_FLAKE", "CLAUDE_CONFIG_DIR"] {
+        for theirs in ["NO_COLOR", "AI_VM_NO_INPUT", "AI_VM_FLAKE", "AI_VM_OWN_FLAKE", "CLAUDE_CONFIG_DIR"] {
             command.env_remove(theirs);
         }
         command
