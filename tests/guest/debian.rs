@@ -123,7 +123,7 @@ fn has_what_agents_need(home: &Home) {
         &format!("for t in {tools}; do PATH=$PATH:/usr/sbin command -v $t >/dev/null || echo $t; done"),
     );
     assert_eq!(missing, "");
-    for module in ["9pnet_virtio", "9p", "virtiofs"] {
+    for module in ["9pnet_virtio", "9p", "virtiofs", "snd_hda_intel"] {
         sh(home, &format!("sudo -n modprobe {module}"));
     }
     assert!(sh(home, "claude --version").contains("Claude Code"));
