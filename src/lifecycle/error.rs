@@ -39,6 +39,12 @@ pub enum LifecycleError {
         /// The VM.
         name: VmName,
     },
+    /// It runs, and was to be started with another disk or system.
+    #[error("`{name}` is running already, with the disk and the system that it has")]
+    NotAnew {
+        /// The VM.
+        name: VmName,
+    },
     /// Another ai-vm is doing something with it.
     #[error("`{name}` is being worked on by {holder}")]
     Busy {
@@ -277,7 +283,7 @@ impl LifecycleError {
 impl Diagnostic for LifecycleError {
     fn kind(&self) -> Kind {
         match self {
-            Self::Running { .. } | Self::Busy { .. } => Kind::Conflict,
+            Self::Running { .. } | Self::NotAnew { .. } | Self::Busy { .. } => Kind::Conflict,
             Self::Adopted { .. } | Self::NoImage | Self::SshForward { .. } => Kind::Usage,
             Self::Unreachable { error, .. } | Self::NotAdopted { error, .. } => error.kind(),
             Self::NotReady { .. }
@@ -296,6 +302,7 @@ impl Diagnostic for LifecycleError {
             Self::Running { name } => {
                 vec![format!("stop it first: `ai-vm stop {name}`, or add `--force` to kill it")]
             }
+            Self::NotAnew { name } => vec![format!("stop it first: `ai-vm stop {name}`")],
             Self::Busy { .. } => vec!["try again in a moment".to_owned()],
             Self::DiskMissing { name, .. } => vec![
                 "put the file back".to_owned(),

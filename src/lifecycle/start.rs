@@ -43,7 +43,8 @@ pub struct How {
 }
 
 /// Launches QEMU for a VM and returns as soon as it runs; whether the guest can be reached is another question. A VM
-/// that is alive already, or is being started by somebody else, is left as it is.
+/// that is alive already, or is being started by somebody else, is left as it is, and is an error where it was to be
+/// started with another disk or system.
 pub async fn launch_vm(
     engine: &Engine,
     name: &VmName,
@@ -54,7 +55,10 @@ pub async fn launch_vm(
     if engine.registry.get(name)?.guest.is_adopted() {
         return Err(LifecycleError::Adopted { name: name.clone() });
     }
-    let Some(mut run_lock) = run_lock(engine, name).await? else { return Ok(()) };
+    let Some(mut run_lock) = run_lock(engine, name).await? else {
+        let is_as_asked = !how.new_disk && !how.base;
+        return if is_as_asked { Ok(()) } else { Err(LifecycleError::NotAnew { name: name.clone() }) };
+    };
     let mut refused: Vec<Port> = Vec::new();
     loop {
         let how = How { new_disk: how.new_disk && refused.is_empty(), ..how };

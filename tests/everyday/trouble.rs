@@ -102,6 +102,13 @@ fn a_missing_disk_is_never_replaced_without_being_asked() {
     assert!(!disk.exists());
     home.ok(&["start", "--no-wait", "--new-disk", "vm"]);
     assert_eq!(home.state(), "starting");
+    // One that runs keeps its disk, and that is said.
+    home.ok(&["start", "--no-wait", "vm"]);
+    for anew in ["--new-disk", "--base"] {
+        let ran = home.run(&["start", "--no-wait", anew, "vm"]);
+        assert_eq!(ran.code, 4, "{}", ran.err);
+        assert!(ran.err.contains("`ai-vm stop vm`"), "{}", ran.err);
+    }
 }
 
 #[test]

@@ -32,12 +32,12 @@ const MAX_TOLD: u64 = 100;
 #[command(override_usage = "ai-vm cp [OPTIONS] SRC... DST")]
 #[command(after_help = "Examples:\n  \
     ai-vm cp notes.txt web:                    into the home directory\n  \
-    ai-vm cp -r src web:/srv/app               as /srv/app/src, or as /srv/app if that is not there yet\n  \
+    ai-vm cp -r src web:app                    as ~/app/src, or as ~/app if that is not there yet\n  \
     ai-vm cp -r web:/var/log/nginx logs/       out of the VM\n  \
     ai-vm cp -ru --delete src/. web:work       keep a directory like this one\n  \
     ai-vm cp web:a.tar db:                     from one VM to another\n  \
     pg_dump x | ai-vm cp - db:x.sql; ai-vm cp db:x.sql - | wc -l\n  \
-    ai-vm cp app.conf web,db:/etc/app/         into several\n  \
+    ai-vm cp app.conf web,db:                  into several\n  \
     ai-vm cp -ru -l team=red src/. :work       into each VM with this label; with --all into every one\n  \
     ai-vm cp --all :/var/log/app.log logs/     out of each, as logs/NAME/app.log\n\n\
     As cp does it: into DST if that is a directory, ends in `/`, or there are several sources, otherwise to that \

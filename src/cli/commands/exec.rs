@@ -117,7 +117,7 @@ impl Surroundings {
     ai-vm exec web -- make -j4\n  \
     ai-vm exec web -C app -- git status                   in the folder ~/app\n  \
     ai-vm exec web -- sh -c 'cd /srv && ls | wc -l'       what a shell is to read\n  \
-    tar c . | ai-vm exec web -- tar x -C /tmp             stdin and stdout pass through\n  \
+    tar c src | ai-vm exec web -- tar x                  stdin and stdout pass through\n  \
     ai-vm exec -l team=red -- uptime                      in each, a name before each line\n  \
     ai-vm exec web db --json -- df /")]
 pub struct Args {
