@@ -27,8 +27,8 @@ pub enum How {
     Prepare,
     /// Ends with this code.
     Ends(i32),
-    /// Goes on until Ctrl-C, which is pressed when it has said this.
-    Interrupted(&'static str),
+    /// Goes on until Ctrl-C, which is pressed when it has said something.
+    Interrupted,
     /// Cannot be run in a test, for this reason.
     Without(String),
 }
@@ -46,8 +46,7 @@ pub fn session() -> Vec<Step> {
             let (how, command) = line.split_once(' ').unwrap();
             let how = match how {
                 "-" => How::Prepare,
-                "int" => How::Interrupted(""),
-                "boot" => How::Interrupted("ready in "),
+                "int" => How::Interrupted,
                 code => code.parse().map_or_else(|_| How::Without(code.to_owned()), How::Ends),
             };
             Step { how, command: command.trim().to_owned() }
