@@ -44,6 +44,12 @@ impl Diagnostic for VariableError {
 }
 
 impl GlobalArgs {
+    /// Returns what was typed of it, for a command line that is made of this one.
+    pub fn words(self) -> Vec<OsString> {
+        let how = self.progress.and_then(|progress| progress.to_possible_value());
+        how.map_or_else(Vec::new, |how| vec!["--progress".into(), how.get_name().into()])
+    }
+
     /// Returns how to show how things are getting on: as it was typed, else as the variable says.
     pub fn progress(self) -> Result<Choice, VariableError> {
         self.progress.map_or_else(by_variable, Ok)
@@ -113,6 +119,7 @@ mod tests {
             let cli = parse(words(typed)).unwrap();
             assert_eq!(cli.global.progress().unwrap(), Choice::Json, "{typed}");
             assert!(cli.command.is_some() && !cli.is_bare && !cli.global.no_input, "{typed}");
+            assert_eq!(cli.global.words(), ["--progress", "json"]);
         }
         for typed in ["ai-vm --no-input ls", "ai-vm ls --no-input", "ai-vm share ls --no-input"] {
             let cli = parse(words(typed)).unwrap();

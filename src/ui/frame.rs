@@ -135,16 +135,7 @@ pub fn cut(text: &str, columns: usize) -> String {
     if text.width() <= columns {
         return text.to_owned();
     }
-    let mut used = 1;
-    let fits = |c: &char| {
-        used += c.width().unwrap_or(0);
-        used <= columns
-    };
-    let mut shown: String = text.chars().take_while(fits).collect();
-    if columns > 0 {
-        shown.push('…');
-    }
-    shown
+    format!("{}{}", beginning(text.chars(), columns), mark(columns))
 }
 
 /// Cuts the beginning off instead.
@@ -152,14 +143,22 @@ pub fn cut_begin(text: &str, columns: usize) -> String {
     if text.width() <= columns {
         return text.to_owned();
     }
+    let end = beginning(text.chars().rev(), columns);
+    format!("{}{}", mark(columns), end.chars().rev().collect::<String>())
+}
+
+/// Returns as many characters as have room beside the mark.
+fn beginning(characters: impl Iterator<Item = char>, columns: usize) -> String {
     let mut used = 1;
     let fits = |c: &char| {
         used += c.width().unwrap_or(0);
         used <= columns
     };
-    let shown: Vec<char> = text.chars().rev().take_while(fits).collect();
-    let mark = if columns > 0 { "…" } else { "" };
-    format!("{mark}{}", shown.into_iter().rev().collect::<String>())
+    characters.take_while(fits).collect()
+}
+
+const fn mark(columns: usize) -> &'static str {
+    if columns > 0 { "…" } else { "" }
 }
 
 /// Breaks a text into lines of at most so many columns, between words where that can be.

@@ -97,6 +97,16 @@ fn a_vm_that_runs_is_picked_and_its_shell_opens() {
 }
 
 #[test]
+fn what_goes_with_every_verb_goes_with_what_is_picked() {
+    let guest = Guest::serve("");
+    let mut pty = menus(&guest.home, 100, &["--progress", "plain"], &[]);
+    go(&mut pty, &[("Open a shell in: ", "\r")]);
+    pty.expect("without menus: ai-vm shell vm --progress plain\r\n");
+    pty.type_keys("exit 9\r");
+    assert_eq!(pty.exit_code(), 9, "{}", pty.screen());
+}
+
+#[test]
 fn up_opens_a_shell_where_that_is_asked_for() {
     let guest = Guest::serve("");
     let mut pty = Pty::run(&guest.home.command(&["up", "vm", "--shell"]));

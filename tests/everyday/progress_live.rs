@@ -3,6 +3,7 @@
 use std::fs;
 use std::num::NonZero;
 use std::process::Command;
+use std::time::Duration;
 
 use crate::home::Home;
 use crate::machine;
@@ -110,6 +111,28 @@ fn a_signal_takes_it_away_too() {
     pty.expect("^C");
     assert!(!screen(&pty, 100).screen().hide_cursor() && pty.is_cooked());
     drop(home);
+}
+
+#[test]
+fn a_signal_that_is_ignored_stays_ignored() {
+    let (home, command) = boots();
+    // As the shell has it for what a script runs in the background.
+    let mut inside = Command::new("sh");
+    inside
+        .args(["-c", "trap '' INT; exec \"$0\" \"$@\""])
+        .arg(command.get_program())
+        .args(command.get_args());
+    for (name, value) in command.get_envs() {
+        value.map(|value| inside.env(name, value));
+    }
+    let mut pty = Pty::run(&inside);
+    pty.expect("booting");
+    let pid = pid_of_up(&home);
+    processes::signal(pid, "INT");
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(pid_of_up(&home), pid, "it ended: {}", pty.screen());
+    processes::signal(pid, "TERM");
+    assert_ne!(pty.exit_code(), 0);
 }
 
 #[test]

@@ -62,7 +62,7 @@ use crate::ui::terminal::Terminal;
 pub fn run(cli: Cli, terminal: Terminal) -> Result<u8, Failure> {
     let Some(command) = cli.command else {
         return match cli.is_bare {
-            true => launcher::run(terminal),
+            true => launcher::run(terminal, cli.global),
             false => launch::run(&Context::open(terminal)?, cli.launch),
         };
     };

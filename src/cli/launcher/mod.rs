@@ -17,6 +17,7 @@ use std::io;
 
 use crate::cli::context::Context;
 use crate::cli::failure::{Failure, UsageError, paste};
+use crate::cli::global::GlobalArgs;
 use crate::cli::launcher::machine::Machine;
 use crate::diagnostic::Diagnostic;
 use crate::host::program;
@@ -43,8 +44,8 @@ struct LauncherError {
 
 impl Diagnostic for LauncherError {}
 
-/// Opens the menus and does what is picked.
-pub fn run(terminal: Terminal) -> Result<u8, Failure> {
+/// Opens the menus and does what is picked, with what was typed that goes with every verb.
+pub fn run(terminal: Terminal, global: GlobalArgs) -> Result<u8, Failure> {
     may_show(&terminal)?;
     let ctx = Context::open(terminal)?;
     let (vms, machine) = (vms::seen(&ctx)?, Machine::look(&ctx)?);
@@ -55,7 +56,8 @@ pub fn run(terminal: Terminal) -> Result<u8, Failure> {
     match decided {
         Ok(None) => Ok(0),
         Ok(Some(Decision::Print(words))) => ctx.print(&format!("{}\n", line(&words))).map(|()| 0),
-        Ok(Some(Decision::Run(words))) => {
+        Ok(Some(Decision::Run(mut words))) => {
+            words.extend(global.words());
             ctx.terminal.status(&format!("without menus: {}", line(&words)));
             let source = program::become_ourselves(&words);
             Err(LauncherError { what: "cannot run ai-vm", source }.into())
