@@ -16,6 +16,7 @@ rustPlatform.buildRustPackage {
     fileset = lib.fileset.unions [
       ../Cargo.toml
       ../Cargo.lock
+      ../build.rs
       # What these say to type is a test of the library.
       ../README.md
       ../SECURITY.md

@@ -2,12 +2,9 @@
 
 use std::ffi::OsString;
 
+use clap::ValueEnum;
 use clap::builder::FalseyValueParser;
-use clap::error::ErrorKind;
-use clap::parser::ValueSource;
-use clap::{ArgMatches, CommandFactory, FromArgMatches, ValueEnum};
 
-use crate::cli::root::Cli;
 use crate::diagnostic::{Diagnostic, Kind};
 use crate::ui::mode::Choice;
 
@@ -64,31 +61,6 @@ fn by_variable() -> Result<Choice, VariableError> {
     }
 }
 
-/// Reads what was typed.
-pub fn parse(typed: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
-    let mut root = Cli::command();
-    let matches = root.try_get_matches_from_mut(typed)?;
-    // clap's own checks take arguments of every verb for those of none.
-    let of_launch = of_launch(&root, &matches);
-    if let (Some(verb), Some(name)) = (matches.subcommand_name(), &of_launch) {
-        let message = format!("the argument '{name}' runs a VM here and cannot be used with '{verb}'");
-        return Err(root.error(ErrorKind::ArgumentConflict, message));
-    }
-    let is_bare = of_launch.is_none() && matches.subcommand_name().is_none();
-    let cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut root))?;
-    Ok(Cli { is_bare, ..cli })
-}
-
-/// Returns an argument that was typed of those without a verb.
-fn of_launch(root: &clap::Command, matches: &ArgMatches) -> Option<String> {
-    let is_typed = |id: &clap::Id| matches.value_source(id.as_str()) == Some(ValueSource::CommandLine);
-    let mut typed = matches.ids().filter(|id| is_typed(id));
-    // Among them are names of groups, which are no arguments.
-    let arg =
-        typed.find_map(|id| root.get_arguments().find(|arg| arg.get_id() == id && !arg.is_global_set()))?;
-    Some(format!("--{}", arg.get_long().unwrap_or_default()))
-}
-
 /// Returns what was asked for by words that could not be understood as a whole, so that what is wrong with them is told
 /// in that way.
 pub fn progress_of(typed: &[OsString]) -> Choice {
@@ -109,38 +81,6 @@ mod tests {
 
     fn words(typed: &str) -> Vec<OsString> {
         typed.split(' ').map(OsString::from).collect()
-    }
-
-    #[test]
-    fn before_the_verb_or_after_it() {
-        for typed in
-            ["ai-vm --progress json ls", "ai-vm ls --progress=json", "ai-vm image --progress json ls"]
-        {
-            let cli = parse(words(typed)).unwrap();
-            assert_eq!(cli.global.progress().unwrap(), Choice::Json, "{typed}");
-            assert!(cli.command.is_some() && !cli.is_bare && !cli.global.no_input, "{typed}");
-            assert_eq!(cli.global.words(), ["--progress", "json"]);
-        }
-        for typed in ["ai-vm --no-input ls", "ai-vm ls --no-input", "ai-vm share ls --no-input"] {
-            let cli = parse(words(typed)).unwrap();
-            assert!(cli.global.no_input && cli.command.is_some(), "{typed}");
-        }
-        assert!(parse(words("ai-vm --progress loud ls")).unwrap_err().to_string().contains("plain"));
-    }
-
-    #[test]
-    fn what_runs_a_vm_here_goes_with_no_verb() {
-        for typed in ["ai-vm --name web ls", "ai-vm --ram 8 --progress json up web", "ai-vm --dir . ls"] {
-            let said = parse(words(typed)).map_or_else(|error| error.to_string(), |_| String::new());
-            assert!(said.contains("cannot be used with"), "{typed}: {said}");
-        }
-        assert!(parse(words("ai-vm --ram 8 --name web")).unwrap().command.is_none());
-        // Nothing is run because of how it would be shown.
-        for (typed, is_bare) in
-            [("", true), (" --progress plain", true), (" --no-input", true), (" --name ai-vm", false)]
-        {
-            assert_eq!(parse(words(&format!("ai-vm{typed}"))).unwrap().is_bare, is_bare, "{typed}");
-        }
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub mod prompt;
 pub mod root;
 mod slip;
 pub mod targets;
+pub mod typed;
 pub mod values;
 
 use std::process::ExitCode;
@@ -29,11 +30,11 @@ use crate::ui::terminal::Terminal;
 /// Runs the command that the process was started with and returns its exit code.
 pub fn main() -> ExitCode {
     umask::close();
-    let (terminal, ended) = match global::parse(std::env::args_os()) {
-        Ok(args) => match args.global.progress() {
+    let (terminal, ended) = match typed::parse(std::env::args_os().collect()) {
+        Ok(typed) => match typed.global.progress() {
             Ok(choice) => {
-                let terminal = Terminal { no_input: args.global.no_input, ..Terminal::detect(choice) };
-                (terminal, commands::run(args, terminal))
+                let terminal = Terminal { no_input: typed.global.no_input, ..Terminal::detect(choice) };
+                (terminal, commands::run(typed, terminal))
             }
             Err(error) => (Terminal::detect(Choice::default()), Err(error.into())),
         },

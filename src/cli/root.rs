@@ -27,9 +27,6 @@ pub struct Cli {
     /// What to do; without it, and with options of a VM, that is made and run here; without anything menus are opened.
     #[command(subcommand)]
     pub command: Option<Command>,
-    /// Whether neither a verb nor a VM was typed.
-    #[arg(skip)]
-    pub is_bare: bool,
     /// What to make and run without a verb.
     #[command(flatten)]
     pub launch: launch::Args,
@@ -128,7 +125,7 @@ mod tests {
     use clap::error::ErrorKind;
 
     use super::*;
-    use crate::cli::global;
+    use crate::cli::typed;
 
     /// Every verb, with its options, by the words that lead to it.
     fn verbs() -> Vec<(String, clap::Command)> {
@@ -170,7 +167,7 @@ mod tests {
         let ours =
             commands(line).into_iter().filter(|words| words.first().is_some_and(|word| word == "ai-vm"));
         ours.map(|words| {
-            if let Err(error) = global::parse(words.iter().map(OsString::from)) {
+            if let Err(error) = typed::parse(words.iter().map(OsString::from).collect()) {
                 // Somebody speaks of a verb that has verbs, or asks for help.
                 let is_mention = error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
                 assert!(is_mention || !error.use_stderr(), "{place}: {words:?}: {error}");

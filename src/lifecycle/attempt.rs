@@ -50,7 +50,7 @@ impl Attempt {
     /// alike, so it does without the user's profile, which takes time while a guest boots.
     pub(super) fn question(&self) -> Encoded {
         let line = format!("grep -qxF {} {MARKER}", self.run.boot);
-        Encoded { script: line.clone(), line }
+        Encoded { script: line.clone(), line, no_input: true }
     }
 
     /// Takes down what that program ended with.

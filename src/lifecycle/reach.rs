@@ -57,7 +57,8 @@ pub async fn start(
     {
         return Ok(Running::Shared(remote));
     }
-    let session = ready::session(engine, name, patience, listener).await?;
+    // On the heap, because what is kept for a login is large, and a kept connection has none.
+    let session = Box::pin(ready::session(engine, name, patience, listener)).await?;
     let begin_by = patience.end().min(Instant::now() + BEGIN);
     Ok(unless_quick(listener, CONNECTING, Running::on(session, program, terminal, begin_by)).await?)
 }

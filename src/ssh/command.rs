@@ -34,6 +34,8 @@ pub struct RemoteCommand {
     pub cwd: Option<OsString>,
     /// The user to run as, instead of the one who logs in.
     pub user: Option<String>,
+    /// Whether it is known that it gets no input.
+    pub no_input: bool,
 }
 
 /// The command is too long to be sent.
@@ -61,6 +63,8 @@ pub struct Encoded {
     pub line: String,
     /// The line for a shell that waits because of [`standby`], without the line's end. ASCII.
     pub script: String,
+    /// Whether it is known that it gets no input.
+    pub no_input: bool,
 }
 
 impl RemoteCommand {
@@ -86,7 +90,7 @@ impl RemoteCommand {
             Ok(text) => evaluating(text.as_bytes()),
             Err(error) => evaluating(error.as_bytes()),
         };
-        Ok(Encoded { line, script })
+        Ok(Encoded { line, script, no_input: self.no_input })
     }
 
     /// The last step: directory, variables, and the command in place of the shell.
@@ -196,7 +200,8 @@ mod tests {
     fn through(shell: &str, argv: Vec<OsString>) -> [Vec<u8>; 2] {
         let probe = ["sh", "-c", "for a in \"$@\"; do printf '%s\\0' \"$a\"; done", "x"];
         let argv = probe.iter().map(OsString::from).chain(argv).collect();
-        let Encoded { line, script } = RemoteCommand { argv, ..RemoteCommand::default() }.encode().unwrap();
+        let Encoded { line, script, .. } =
+            RemoteCommand { argv, ..RemoteCommand::default() }.encode().unwrap();
         [run(shell, &line, ""), run(shell, &standby(), &format!("{script}\n"))]
     }
 

@@ -76,7 +76,7 @@ impl Surroundings {
         let program = [OsString::from("printf"), PROBE[0].into(), PROBE[1].into()];
         let all = vectors.concat();
         let command = RemoteCommand { argv: [&program, all.as_slice()].concat(), ..RemoteCommand::default() };
-        let Ok(Encoded { line, script }) = command.encode() else {
+        let Ok(Encoded { line, script, .. }) = command.encode() else {
             assert!(vectors.len() > 1, "one vector alone is too long, {about}");
             let (first, second) = vectors.split_at(vectors.len() / 2);
             self.check(shell, first, about);

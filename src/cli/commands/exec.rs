@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::ffi::OsString;
 use std::fmt;
+use std::io;
 use std::time::Duration;
 
 use crate::cli::commands::exec_many::{self, ManyArgs};
@@ -13,6 +14,7 @@ use crate::cli::targets::Targets;
 use crate::cli::values::{duration, value};
 use crate::diagnostic::{Diagnostic, LOST};
 use crate::fleet::outcome::NOT_RUN;
+use crate::host::files;
 use crate::lifecycle::error::LifecycleError;
 use crate::lifecycle::reach::{self, Route};
 use crate::lifecycle::start::{self, How};
@@ -105,6 +107,7 @@ impl Surroundings {
             env: self.env.into_iter().map(|var| (var.name, var.value.into())).collect(),
             cwd: self.cwd,
             user: self.user.map(|user| user.to_string()),
+            no_input: files::is_null_device(io::stdin()),
         };
         Ok(Program::Command(command.encode().map_err(|error| Failure::with_code(error, NOT_RUN))?))
     }

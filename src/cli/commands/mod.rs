@@ -55,16 +55,16 @@ pub mod words;
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::cli::launcher;
-use crate::cli::root::{Cli, Command};
+use crate::cli::root::Command;
+use crate::cli::typed::{Typed, What};
 use crate::ui::terminal::Terminal;
 
-/// Runs a verb and returns the exit code.
-pub fn run(cli: Cli, terminal: Terminal) -> Result<u8, Failure> {
-    let Some(command) = cli.command else {
-        return match cli.is_bare {
-            true => launcher::run(terminal, cli.global),
-            false => launch::run(&Context::open(terminal)?, cli.launch),
-        };
+/// Does what was typed and returns the exit code.
+pub fn run(typed: Typed, terminal: Terminal) -> Result<u8, Failure> {
+    let command = match typed.what {
+        What::Verb(command) => *command,
+        What::Launch(args) => return launch::run(&Context::open(terminal)?, *args),
+        What::Menus => return launcher::run(terminal, typed.global),
     };
     let ctx = match command {
         Command::HoldConnections => return hold::run(),

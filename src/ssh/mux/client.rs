@@ -40,6 +40,8 @@ pub struct Holder {
 
 /// A program that the holder runs for us.
 pub struct Remote {
+    /// What the holder has said already.
+    heard: Reply,
     hear: Listener,
     tell: OwnedWriteHalf,
     stdin: pipe::Sender,
@@ -57,8 +59,45 @@ impl Holder {
         brought: Option<TcpStream>,
         limit: Duration,
     ) -> Option<Remote> {
-        let stream = self.reach().await?;
-        ask(stream, request, brought, limit).await.ok().flatten()
+        self.ask(request, brought, limit).await.ok().flatten()
+    }
+
+    async fn ask(
+        &self,
+        request: &Request,
+        brought: Option<TcpStream>,
+        limit: Duration,
+    ) -> io::Result<Option<Remote>> {
+        let (stdin_there, stdin) = io::pipe()?;
+        let (stdout, stdout_there) = io::pipe()?;
+        let (stderr, stderr_there) = io::pipe()?;
+        let claim = Claim::new()?;
+        // Before anything is sent: a command that fails afterwards could not tell whether its program is run.
+        let stdin = pipe::Sender::from_owned_fd(stdin.into())?;
+        let stdout = pipe::Receiver::from_owned_fd(stdout.into())?;
+        let stderr = pipe::Receiver::from_owned_fd(stderr.into())?;
+        let brought = brought.map(TcpStream::into_std).transpose()?;
+        let pipes = [stdin_there.as_fd(), stdout_there.as_fd(), stderr_there.as_fd()];
+        // As late as can be, so that the holder does not wake for a request that is still to come.
+        let Some(stream) = self.reach().await else { return Ok(None) };
+        stream.set_write_timeout(Some(READ))?;
+        wire::send(&stream, request, pipes, &claim, brought.as_ref().map(AsFd::as_fd))?;
+        // Their ends are to be those of the holder's alone.
+        drop((stdin_there, stdout_there, stderr_there));
+        stream.set_nonblocking(true)?;
+        let (hear, tell) = UnixStream::from_std(stream)?.into_split();
+        let mut hear = Listener::new(hear);
+        let mut reply = timeout(READ, sign(&mut hear, &stdout, &stderr)).await;
+        if reply == Ok(Some(Reply::Here)) {
+            reply = timeout(limit, sign(&mut hear, &stdout, &stderr)).await;
+        }
+        let heard = match reply {
+            Ok(Some(reply)) if reply != Reply::Here => reply,
+            _ if claim.make() => return Ok(None),
+            // It has been made, and how that ends is still to be heard.
+            _ => Reply::Running,
+        };
+        Ok(Some(Remote { heard, hear, tell, stdin, stdout, stderr }))
     }
 
     /// Connects; starts a holder where none listens.
@@ -83,38 +122,15 @@ impl Holder {
     }
 }
 
-async fn ask(
-    stream: BlockingStream,
-    request: &Request,
-    brought: Option<TcpStream>,
-    limit: Duration,
-) -> io::Result<Option<Remote>> {
-    stream.set_write_timeout(Some(READ))?;
-    let (stdin_there, stdin) = io::pipe()?;
-    let (stdout, stdout_there) = io::pipe()?;
-    let (stderr, stderr_there) = io::pipe()?;
-    let claim = Claim::new()?;
-    // Before anything is sent: a command that fails afterwards could not tell whether its program is run.
-    let stdin = pipe::Sender::from_owned_fd(stdin.into())?;
-    let stdout = pipe::Receiver::from_owned_fd(stdout.into())?;
-    let stderr = pipe::Receiver::from_owned_fd(stderr.into())?;
-    let brought = brought.map(TcpStream::into_std).transpose()?;
-    let pipes = [stdin_there.as_fd(), stdout_there.as_fd(), stderr_there.as_fd()];
-    wire::send(&stream, request, pipes, &claim, brought.as_ref().map(AsFd::as_fd))?;
-    // Their ends are to be those of the holder's alone.
-    drop((stdin_there, stdout_there, stderr_there));
-    stream.set_nonblocking(true)?;
-    let (hear, tell) = UnixStream::from_std(stream)?.into_split();
-    let mut hear = Listener::new(hear);
-    let mut reply = timeout(READ, hear.next()).await;
-    if reply == Ok(Some(Reply::Here)) {
-        reply = timeout(limit, hear.next()).await;
+/// Waits for something from the holder, and returns what it said, if it did: pipes that something was written to, or that
+/// were closed, are a sign as well.
+async fn sign(hear: &mut Listener, stdout: &pipe::Receiver, stderr: &pipe::Receiver) -> Option<Reply> {
+    tokio::select! {
+        biased;
+        reply = hear.next() => reply,
+        _ = stdout.readable() => None,
+        _ = stderr.readable() => None,
     }
-    // Where the claim is no longer to be had it has just been made, and how that ends is still to be heard.
-    if reply != Ok(Some(Reply::Running)) && claim.make() {
-        return Ok(None);
-    }
-    Ok(Some(Remote { hear, tell, stdin, stdout, stderr }))
 }
 
 fn is_absent(error: &io::Error) -> bool {
@@ -134,20 +150,20 @@ impl Remote {
         streams: Streams<O, E>,
         mut control: mpsc::Receiver<Control>,
     ) -> Result<End, SessionError> {
-        let Self { mut hear, mut tell, stdin, stdout, stderr } = self;
+        let Self { heard, mut hear, mut tell, stdin, stdout, stderr } = self;
         let Streams { stdin: input, stdout: mut out, stderr: mut err } = streams;
         let feeding = tokio::spawn(fill(stdin, input));
         let ended = {
             let answer = async {
-                loop {
-                    break match hear.next().await {
-                        // Said too late to be waited for.
-                        Some(Reply::Here | Reply::Running) => continue,
-                        Some(Reply::Ended(code)) => Ok(code),
-                        Some(Reply::Refused) => Err(SessionError::Refused(None)),
-                        Some(Reply::NotBegun) => Err(SessionError::NotBegun),
-                        Some(Reply::Lost) | None => Err(SessionError::Lost(None)),
-                    };
+                let mut reply = Some(heard);
+                while let Some(Reply::Here | Reply::Running) = reply {
+                    reply = hear.next().await;
+                }
+                match reply {
+                    Some(Reply::Ended(code)) => Ok(code),
+                    Some(Reply::Refused) => Err(SessionError::Refused(None)),
+                    Some(Reply::NotBegun) => Err(SessionError::NotBegun),
+                    Some(Reply::Here | Reply::Running | Reply::Lost) | None => Err(SessionError::Lost(None)),
                 }
             };
             let all = async {

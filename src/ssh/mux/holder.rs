@@ -33,6 +33,10 @@ const RECOVER: Duration = Duration::from_millis(50);
 /// How long a command is told nothing. What takes longer than a sign of life of a server takes a while.
 const SOON: Duration = Duration::from_millis(50);
 
+/// How long a program that gets no input and writes nothing may run before the command is told that it does. Most are
+/// over by then, and a command that has been told has things to do, which are in their way.
+const BRIEF: Duration = Duration::from_millis(10);
+
 /// How long a command may take to say what it wants.
 const REQUEST: Duration = Duration::from_secs(2);
 
@@ -98,7 +102,7 @@ async fn lend(mut stream: UnixStream, pool: &Pool) -> io::Result<()> {
     let key = Key { target: request.target.clone(), boot: request.boot.clone() };
     // Without a connection the command connects by itself, and tells why it cannot.
     let brought = connection.is_some();
-    let found = announced(&mut answer, async {
+    let found = announced(&mut answer, SOON, Reply::Here, async {
         match connection {
             Some(brought) => take_over(brought, &key).await.map(|session| (session, None)),
             None => find(pool, &key).await,
@@ -113,10 +117,19 @@ async fn lend(mut stream: UnixStream, pool: &Pool) -> io::Result<()> {
         }
         return Ok(());
     }
-    tell(&mut answer, Reply::Running).await;
     let begin_by = Instant::now() + request.limit;
-    let ended = match begin(&session, standby, request, begin_by).await {
-        Ok(started) => carry(started, pipes, Listener::new(hear)).await,
+    let brief = request.command.as_ref().is_some_and(|command| command.no_input);
+    let begun = begin(&session, standby, request, begin_by).await;
+    let ended = match begun {
+        Ok(started) => {
+            let carried = carry(started, pipes, Listener::new(hear));
+            if brief {
+                announced(&mut answer, BRIEF, Reply::Running, carried).await?
+            } else {
+                tell(&mut answer, Reply::Running).await;
+                carried.await
+            }
+        }
         Err(error) => Err(error),
     };
     match ended {
@@ -137,14 +150,19 @@ async fn lend(mut stream: UnixStream, pool: &Pool) -> io::Result<()> {
     Ok(())
 }
 
-/// Finds what a command wants; where that takes a while the command is told that somebody is at work.
-async fn announced<T>(answer: &mut OwnedWriteHalf, finding: impl Future<Output = T>) -> io::Result<T> {
-    let mut finding = pin!(finding);
-    if let Ok(found) = timeout(SOON, &mut finding).await {
-        return Ok(found);
+/// Does something; where that takes longer than a command is told nothing, it is told how far its program is.
+async fn announced<T>(
+    answer: &mut OwnedWriteHalf,
+    soon: Duration,
+    reply: Reply,
+    work: impl Future<Output = T>,
+) -> io::Result<T> {
+    let mut work = pin!(work);
+    if let Ok(done) = timeout(soon, &mut work).await {
+        return Ok(done);
     }
-    wire::say(answer, &Reply::Here).await?;
-    Ok(finding.await)
+    wire::say(answer, &reply).await?;
+    Ok(work.await)
 }
 
 /// Says something to a command that may be gone.

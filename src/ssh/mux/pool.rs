@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::ssh::connect::Session;
 use crate::ssh::program::Started;
@@ -24,6 +25,14 @@ const PING: Duration = Duration::from_secs(2);
 /// third of a millisecond later what the end of the one before it has just told.
 const FRESH: Duration = Duration::from_millis(50);
 
+/// How often a connection that has just been let go is asked for a sign of life, so that there is a fresh one for the next
+/// command, and for how long: who runs one command often runs another at once.
+const PULSE: Duration = Duration::from_millis(40);
+const ATTENTIVE: Duration = Duration::from_secs(1);
+
+/// How many connections are asked so at the same time. Those of a fleet would have the machine do nothing else.
+const ATTENDED: usize = 4;
+
 /// How many connections of one kind are kept.
 const SPARE: usize = 8;
 
@@ -41,8 +50,10 @@ pub struct Idle {
     session: Arc<Session>,
     /// The shell that waits on it, or is only being started.
     standby: JoinHandle<Option<Started>>,
-    /// When it was let go, which is when the server last said something.
+    /// When it was let go.
     since: Instant,
+    /// When the server last said something.
+    heard: watch::Receiver<Instant>,
 }
 
 impl Idle {
@@ -52,19 +63,48 @@ impl Idle {
         let on = Arc::clone(&session);
         let standby =
             tokio::spawn(async move { on.standby(tokio::time::Instant::now() + STANDBY).await.ok() });
-        Self { session, standby, since: Instant::now() }
+        Self::since_now(session, standby)
     }
 
     /// Keeps a connection on which a shell waits already.
     pub fn with(session: Arc<Session>, standby: Started) -> Self {
-        Self { session, standby: tokio::spawn(async { Some(standby) }), since: Instant::now() }
+        Self::since_now(session, tokio::spawn(async { Some(standby) }))
+    }
+
+    fn since_now(session: Arc<Session>, standby: JoinHandle<Option<Started>>) -> Self {
+        let since = Instant::now();
+        Self { session, standby, since, heard: watch::channel(since).1 }
+    }
+
+    /// Has the server asked for signs of life for a while, until somebody takes the connection.
+    fn attended(self, one_of_few: OwnedSemaphorePermit) -> Self {
+        let (tell, heard) = watch::channel(self.since);
+        let session = Arc::clone(&self.session);
+        tokio::spawn(async move {
+            let _one_of_few = one_of_few;
+            let ask = async {
+                while tell.borrow().duration_since(self.since) < ATTENTIVE {
+                    sleep(PULSE).await;
+                    if !answers(&session).await {
+                        return;
+                    }
+                    tell.send_replace(Instant::now());
+                }
+            };
+            tokio::select! {
+                () = ask => {}
+                () = tell.closed() => {}
+            }
+        });
+        Self { heard, ..self }
     }
 
     /// Returns the connection and its shell, if the server gives a sign of life: what a guest that has gone is sent is
     /// lost without a word, and a command that was sent may not be sent again.
     pub async fn revive(self) -> Option<(Arc<Session>, Started)> {
-        let fresh = self.since.elapsed() < FRESH && self.standby.is_finished() && !self.session.is_closed();
-        if !fresh && timeout(PING, self.session.is_alive()).await != Ok(true) {
+        let heard = self.heard.borrow().elapsed();
+        let fresh = heard < FRESH && self.standby.is_finished() && !self.session.is_closed();
+        if !fresh && !answers(&self.session).await {
             return None;
         }
         let standby = self.standby.await.ok().flatten()?;
@@ -72,10 +112,22 @@ impl Idle {
     }
 }
 
+/// Asks the server for a sign of life.
+async fn answers(session: &Session) -> bool {
+    timeout(PING, session.is_alive()).await == Ok(true)
+}
+
 /// All connections that are not in use.
-#[derive(Default)]
 pub struct Pool {
     idle: Mutex<HashMap<Key, Vec<Idle>>>,
+    /// Who may be asked for signs of life.
+    attended: Arc<Semaphore>,
+}
+
+impl Default for Pool {
+    fn default() -> Self {
+        Self { idle: Mutex::default(), attended: Arc::new(Semaphore::new(ATTENDED)) }
+    }
 }
 
 impl Pool {
@@ -86,6 +138,10 @@ impl Pool {
 
     /// Keeps a connection.
     pub fn put(&self, key: Key, idle: Idle) {
+        let idle = match Arc::clone(&self.attended).try_acquire_owned() {
+            Ok(one_of_few) => idle.attended(one_of_few),
+            Err(_) => idle,
+        };
         let mut pool = self.lock();
         let kept = pool.entry(key).or_default();
         kept.push(idle);

@@ -22,7 +22,7 @@ use crate::ssh::program::TerminalRequest;
 use crate::ssh::target::Target;
 
 /// Part of the socket's name: a holder of another version is never asked.
-pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "-6");
+pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "-7");
 
 /// The longest request in bytes. A command line has 128 KiB at most, and comes twice.
 const MAX_REQUEST: usize = 1 << 20;
@@ -53,7 +53,7 @@ pub struct Request {
 pub enum Reply {
     /// The request has been read, and it takes a while to have a connection.
     Here,
-    /// The claim has been made, and the program is being run.
+    /// The program is being run. What is over in a moment, and gets no input, ends without this.
     Running,
     /// It ended with this exit code, and all of its output is in the pipes.
     Ended(u8),
@@ -158,20 +158,23 @@ pub async fn say(stream: &mut (impl AsyncWrite + Unpin), what: &impl Serialize) 
 }
 
 /// Listens to what the other side says.
-pub struct Listener(BufReader<OwnedReadHalf>);
+pub struct Listener {
+    stream: BufReader<OwnedReadHalf>,
+    /// What has been heard of the next line.
+    line: Vec<u8>,
+}
 
 impl Listener {
     /// Listens on a stream.
     pub fn new(stream: OwnedReadHalf) -> Self {
-        Self(BufReader::new(stream))
+        Self { stream: BufReader::new(stream), line: Vec::new() }
     }
 
-    /// Returns what is said next; `None` when the other side is gone, or not understood. Must be called to its end.
+    /// Returns what is said next; `None` when the other side is gone, or not understood. It may be broken off.
     pub async fn next<T: DeserializeOwned>(&mut self) -> Option<T> {
-        let mut line = Vec::new();
-        match self.0.read_until(b'\n', &mut line).await {
-            Ok(1..) => serde_json::from_slice(&line).ok(),
-            Ok(0) | Err(_) => None,
-        }
+        self.stream.read_until(b'\n', &mut self.line).await.ok()?;
+        let said = serde_json::from_slice(&self.line).ok();
+        self.line.clear();
+        said
     }
 }
