@@ -13,6 +13,7 @@ use crate::lifecycle::ready::{CONNECTING, Patience};
 use crate::lifecycle::run::Run;
 use crate::lifecycle::{Engine, ready};
 use crate::ssh::connect;
+use crate::ssh::mux::asked::Asked;
 use crate::ssh::mux::client::Holder;
 use crate::ssh::mux::wire::{self, Request};
 use crate::ssh::program::{Program, TerminalRequest};
@@ -38,6 +39,21 @@ const CONNECT: Duration = Duration::from_secs(30);
 /// The largest key file that is read, in bytes.
 const MAX_KEY: u64 = 16 * 1024;
 
+/// Asks the holder to run a program, where one is there and the guest is ready: without a runtime.
+pub fn ask(
+    engine: &Engine,
+    name: &VmName,
+    route: Route,
+    program: &Program,
+    terminal: Option<&TerminalRequest>,
+) -> Result<Option<Asked>, LifecycleError> {
+    if !route.shared {
+        return Ok(None);
+    }
+    let request = request(engine, name, Patience::of(route.limit), program, terminal)?;
+    Ok(request.and_then(|request| holder(engine.registry.layout()).ask(&request)))
+}
+
 /// Starts a program in a guest, waiting for it while it boots.
 pub async fn start(
     engine: &Engine,
@@ -47,14 +63,34 @@ pub async fn start(
     terminal: Option<&TerminalRequest>,
     listener: &Listener,
 ) -> Result<Running, LifecycleError> {
+    start_asked(engine, name, route, program, terminal, None, listener).await
+}
+
+/// The same where the holder has been asked already.
+pub async fn start_asked(
+    engine: &Engine,
+    name: &VmName,
+    route: Route,
+    program: &Program,
+    terminal: Option<&TerminalRequest>,
+    asked: Option<Asked>,
+    listener: &Listener,
+) -> Result<Running, LifecycleError> {
     let patience = Patience::of(route.limit);
-    if route.shared
-        && let Some(request) = request(engine, name, patience, program, terminal)?
-        // A holder that is sick leaves time to do without it.
-        && let limit = CONNECT.min(patience.left() / 2)
-        && let holder = holder(engine.registry.layout())
-        && let Some(remote) = unless_quick(listener, CONNECTING, holder.run(&request, None, limit)).await
-    {
+    // A holder that is sick leaves time to do without it.
+    let limit = CONNECT.min(patience.left() / 2);
+    let remote = match asked {
+        Some(asked) => unless_quick(listener, CONNECTING, asked.answer(limit)).await?,
+        None if route.shared => match request(engine, name, patience, program, terminal)? {
+            Some(request) => {
+                let holder = holder(engine.registry.layout());
+                unless_quick(listener, CONNECTING, holder.run(&request, None, limit)).await?
+            }
+            None => None,
+        },
+        None => None,
+    };
+    if let Some(remote) = remote {
         return Ok(Running::Shared(remote));
     }
     // On the heap, because what is kept for a login is large, and a kept connection has none.
@@ -74,11 +110,11 @@ pub async fn wait(
         return ready::session(engine, name, patience, listener).await.map(drop);
     }
     let holder = holder(engine.registry.layout());
-    ready::until(engine, name, patience, listener, |attempt| ask(holder.clone(), attempt)).await
+    ready::until(engine, name, patience, listener, |attempt| see(holder.clone(), attempt)).await
 }
 
 /// Attempts to see a guest ready by way of the holder, and without it where that does not work.
-async fn ask(holder: Holder, attempt: Attempt) -> Outcome<()> {
+async fn see(holder: Holder, attempt: Attempt) -> Outcome<()> {
     if attempt.run.is_ready(&attempt.dir) {
         return Ok(attempt::log_in(attempt).await?.map(drop));
     }
@@ -95,9 +131,9 @@ async fn ask(holder: Holder, attempt: Attempt) -> Outcome<()> {
         terminal: None,
     };
     match timeout_at(attempt.end, holder.run(&request, Some(brought), CONNECT)).await {
-        Ok(Some(remote)) => attempt.answered(remote.status(attempt.end).await, ()),
+        Ok(Ok(Some(remote))) => attempt.answered(remote.status(attempt.end).await, ()),
         // Alone it also becomes known what is in the way.
-        Ok(None) => Ok(attempt::log_in(attempt).await?.map(drop)),
+        Ok(Ok(None) | Err(_)) => Ok(attempt::log_in(attempt).await?.map(drop)),
         Err(_) => Ok(Err(SessionError::Timeout.to_string())),
     }
 }

@@ -59,6 +59,26 @@ fn later_commands_need_not_log_in() {
 }
 
 #[test]
+fn what_is_over_at_once_loses_nothing() {
+    let guest = Guest::serve("");
+    ok(&guest, &[]);
+    // Longer than what a command is told nothing of, too.
+    for script in ["exit 9", "echo out; echo err >&2; exit 9", "echo err >&2; sleep 0.03; echo out; exit 9"] {
+        let said = if script.contains("echo") { ("out\n", "err\n") } else { ("", "") };
+        for _ in 0..10 {
+            let ran = guest.home.run(&["exec", "vm", "--", "sh", "-c", script]);
+            assert_eq!((ran.code, (ran.out.as_str(), ran.err.as_str())), (9, said), "{script}");
+        }
+    }
+    let killed = guest.home.run(&["exec", "vm", "--", "sh", "-c", "kill -9 $$"]);
+    assert_eq!((killed.code, killed.err.as_str()), (137, ""));
+    // More than a pipe holds is not kept back until the command has been told that its program runs.
+    let much = guest.home.run(&["exec", "vm", "--", "head", "-c", "1000000", "/dev/zero"]);
+    assert_eq!((much.code, much.out.len()), (0, 1_000_000));
+    assert_eq!(logins(&guest), 1);
+}
+
+#[test]
 fn a_connection_that_was_brought_serves_the_next_command() {
     for (program, kept) in [("true", true), ("false", false)] {
         let guest = Guest::serve("");
@@ -89,7 +109,7 @@ fn a_connection_that_was_brought_serves_the_next_command() {
             let brought = tokio::net::TcpStream::connect(("127.0.0.1", guest.port)).await.unwrap();
             let end = tokio::time::Instant::now() + Duration::from_secs(20);
             let limit = Duration::from_secs(20);
-            holder.run(&request, Some(brought), limit).await.unwrap().status(end).await.unwrap()
+            holder.run(&request, Some(brought), limit).await.unwrap().unwrap().status(end).await.unwrap()
         });
         assert_eq!(code == 0, kept);
         let before = logins(&guest);

@@ -20,6 +20,7 @@ use crate::lifecycle::reach::{self, Route};
 use crate::lifecycle::start::{self, How};
 use crate::ssh::command::RemoteCommand;
 use crate::ssh::exec;
+use crate::ssh::mux::asked::Asked;
 use crate::ssh::program::Program;
 use crate::ssh::session::SessionError;
 use crate::vm::name::VmName;
@@ -175,6 +176,13 @@ pub fn run_in(
 ) -> Result<u8, Failure> {
     let terminal = tty.then(exec::like_ours);
     let not_run = |error: LifecycleError| Failure::with_code(error, NOT_RUN);
+    let asked = match start {
+        false => reach::ask(&ctx.engine, name, route, program, terminal.as_ref()).map_err(not_run)?,
+        true => None,
+    };
+    if let Some(code) = asked.as_ref().and_then(Asked::ended) {
+        return Ok(code);
+    }
     ctx.block_on(async {
         let running = {
             // Gone when the command begins: the screen is the command's.
@@ -182,7 +190,7 @@ pub fn run_in(
             if start {
                 start::launch_vm(&ctx.engine, name, How::default(), &listener).await.map_err(not_run)?;
             }
-            reach::start(&ctx.engine, name, route, program, terminal.as_ref(), &listener)
+            reach::start_asked(&ctx.engine, name, route, program, terminal.as_ref(), asked, &listener)
                 .await
                 .map_err(not_run)?
         };

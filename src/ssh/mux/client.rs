@@ -2,28 +2,25 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream as BlockingStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use tokio::net::TcpStream;
 use tokio::net::unix::{OwnedWriteHalf, pipe};
-use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::mpsc;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use crate::host::{detached, lock, socket};
+use crate::ssh::mux::asked::{Asked, Prepared};
 use crate::ssh::mux::pipe::{drain, fill};
-use crate::ssh::mux::wire::{self, Claim, Listener, Reply, Request};
+use crate::ssh::mux::wire::{self, Listener, Reply, Request};
 use crate::ssh::program::{Control, End, Sink, Streams};
 use crate::ssh::session::SessionError;
 
 /// How long a new holder may take to listen. It takes some milliseconds.
 const COME_UP: Duration = Duration::from_millis(500);
-
-/// How long the holder may take to read a request; one that takes longer is sick.
-const READ: Duration = Duration::from_millis(500);
 
 /// Where the holder of a data directory is found.
 #[derive(Clone, Debug)]
@@ -41,12 +38,12 @@ pub struct Holder {
 /// A program that the holder runs for us.
 pub struct Remote {
     /// What the holder has said already.
-    heard: Reply,
-    hear: Listener,
-    tell: OwnedWriteHalf,
-    stdin: pipe::Sender,
-    stdout: pipe::Receiver,
-    stderr: pipe::Receiver,
+    pub(super) heard: Reply,
+    pub(super) hear: Listener,
+    pub(super) tell: OwnedWriteHalf,
+    pub(super) stdin: pipe::Sender,
+    pub(super) stdout: pipe::Receiver,
+    pub(super) stderr: pipe::Receiver,
 }
 
 impl Holder {
@@ -58,46 +55,22 @@ impl Holder {
         request: &Request,
         brought: Option<TcpStream>,
         limit: Duration,
-    ) -> Option<Remote> {
-        self.ask(request, brought, limit).await.ok().flatten()
+    ) -> Result<Option<Remote>, SessionError> {
+        let asked = async {
+            let prepared = Prepared::new().ok()?;
+            let brought = brought.map(TcpStream::into_std).transpose().ok()?;
+            prepared.send(self.reach().await?, request, brought.as_ref()).ok()
+        };
+        match asked.await {
+            Some(asked) => asked.answer(limit).await,
+            None => Ok(None),
+        }
     }
 
-    async fn ask(
-        &self,
-        request: &Request,
-        brought: Option<TcpStream>,
-        limit: Duration,
-    ) -> io::Result<Option<Remote>> {
-        let (stdin_there, stdin) = io::pipe()?;
-        let (stdout, stdout_there) = io::pipe()?;
-        let (stderr, stderr_there) = io::pipe()?;
-        let claim = Claim::new()?;
-        // Before anything is sent: a command that fails afterwards could not tell whether its program is run.
-        let stdin = pipe::Sender::from_owned_fd(stdin.into())?;
-        let stdout = pipe::Receiver::from_owned_fd(stdout.into())?;
-        let stderr = pipe::Receiver::from_owned_fd(stderr.into())?;
-        let brought = brought.map(TcpStream::into_std).transpose()?;
-        let pipes = [stdin_there.as_fd(), stdout_there.as_fd(), stderr_there.as_fd()];
-        // As late as can be, so that the holder does not wake for a request that is still to come.
-        let Some(stream) = self.reach().await else { return Ok(None) };
-        stream.set_write_timeout(Some(READ))?;
-        wire::send(&stream, request, pipes, &claim, brought.as_ref().map(AsFd::as_fd))?;
-        // Their ends are to be those of the holder's alone.
-        drop((stdin_there, stdout_there, stderr_there));
-        stream.set_nonblocking(true)?;
-        let (hear, tell) = UnixStream::from_std(stream)?.into_split();
-        let mut hear = Listener::new(hear);
-        let mut reply = timeout(READ, sign(&mut hear, &stdout, &stderr)).await;
-        if reply == Ok(Some(Reply::Here)) {
-            reply = timeout(limit, sign(&mut hear, &stdout, &stderr)).await;
-        }
-        let heard = match reply {
-            Ok(Some(reply)) if reply != Reply::Here => reply,
-            _ if claim.make() => return Ok(None),
-            // It has been made, and how that ends is still to be heard.
-            _ => Reply::Running,
-        };
-        Ok(Some(Remote { heard, hear, tell, stdin, stdout, stderr }))
+    /// Asks a holder that is there already, without a runtime.
+    pub fn ask(&self, request: &Request) -> Option<Asked> {
+        let prepared = Prepared::new().ok()?;
+        prepared.send(socket::connect(&self.dir, &self.socket).ok()?, request, None).ok()
     }
 
     /// Connects; starts a holder where none listens.
@@ -119,17 +92,6 @@ impl Holder {
             sleep(pause).await;
             pause = (pause * 2).min(Duration::from_millis(10));
         }
-    }
-}
-
-/// Waits for something from the holder, and returns what it said, if it did: pipes that something was written to, or that
-/// were closed, are a sign as well.
-async fn sign(hear: &mut Listener, stdout: &pipe::Receiver, stderr: &pipe::Receiver) -> Option<Reply> {
-    tokio::select! {
-        biased;
-        reply = hear.next() => reply,
-        _ = stdout.readable() => None,
-        _ = stderr.readable() => None,
     }
 }
 

@@ -118,6 +118,9 @@ async fn lend(mut stream: UnixStream, pool: &Pool) -> io::Result<()> {
         return Ok(());
     }
     let begin_by = Instant::now() + request.limit;
+    // Open until the end is told: to see them closed before would wake the command for nothing.
+    let [_, stdout, stderr] = &pipes;
+    let kept_open = [stdout.try_clone()?, stderr.try_clone()?];
     let brief = request.command.as_ref().is_some_and(|command| command.no_input);
     let begun = begin(&session, standby, request, begin_by).await;
     let ended = match begun {
@@ -147,6 +150,7 @@ async fn lend(mut stream: UnixStream, pool: &Pool) -> io::Result<()> {
         Err(SessionError::NotBegun) => tell(&mut answer, Reply::NotBegun).await,
         Err(_) => tell(&mut answer, Reply::Lost).await,
     }
+    drop(kept_open);
     Ok(())
 }
 

@@ -11,8 +11,10 @@
 //! - A connection that waits has a login shell ready, for which a command is one line. It is made when the command
 //!   before it ends, so it has seen what that command did to the user's profile.
 //! - Whoever asks passes three pipes along, so a program's bytes are not wrapped, and each pipe has its own
-//!   back-pressure and end. Its own streams, its terminal and its signals stay in its own process.
+//!   back-pressure and end. What is over in a moment and writes nothing needs no more than that. Its own streams, its
+//!   terminal and its signals stay in its own process.
 
+pub mod asked;
 pub mod client;
 pub mod holder;
 mod pipe;
