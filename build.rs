@@ -1,5 +1,5 @@
 //! Links the C compiler's unwinder into the program. By default that is a library of its own, `libgcc_s.so`, and what it
-//! does when it is loaded, besides being loaded, takes a tenth of the time that a command over a kept connection takes.
+//! does when it is loaded, besides being loaded, takes a twentieth of the time that a command over a kept connection takes.
 
 use std::path::PathBuf;
 use std::process::Command;

@@ -100,7 +100,7 @@ fn make_way(path: &Path, dir: &Path, name: &str) -> Result<(), SocketError> {
         return Err(SocketError::NotASocket { path: path.to_owned() });
     }
     let is_ours = found.uid() == rustix::process::geteuid().as_raw();
-    match socket::probe(dir, name) {
+    match socket::connect_at_once(dir, name) {
         Err(error) if is_ours && error.kind() == io::ErrorKind::ConnectionRefused => {
             Ok(remove_if_there(path)?)
         }

@@ -14,13 +14,16 @@ pub fn connect(dir: &Path, name: &str) -> io::Result<UnixStream> {
     UnixStream::connect(path)
 }
 
-/// Tries to connect to a socket in a directory without waiting for whoever listens there: an error of the kind
-/// [`io::ErrorKind::ConnectionRefused`] says that nobody does.
-pub fn probe(dir: &Path, name: &str) -> io::Result<()> {
+/// Connects to a socket in a directory without waiting for whoever listens there: an error of the kind
+/// [`io::ErrorKind::ConnectionRefused`] says that nobody does, [`io::ErrorKind::WouldBlock`] that too many wait already.
+pub fn connect_at_once(dir: &Path, name: &str) -> io::Result<UnixStream> {
     let (_open, path) = short(dir, name)?;
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-    Ok(rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?)
+    rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
+    let stream = UnixStream::from(socket);
+    stream.set_nonblocking(false)?;
+    Ok(stream)
 }
 
 /// Makes a socket in a directory and listens on it.

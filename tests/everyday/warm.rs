@@ -6,8 +6,8 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use ai_vm::guest::nixos::flake::Said;
-use ai_vm::host::detached;
 use ai_vm::host::layout::{Identity, Layout, VmDir};
+use ai_vm::host::{detached, socket};
 use ai_vm::lifecycle::run::Run;
 use ai_vm::lifecycle::{Engine, ready};
 use ai_vm::registry::store::Registry;
@@ -156,6 +156,20 @@ fn a_sick_holder_is_done_without() {
         !std::path::Path::new(&format!("/proc/{new}")).exists()
             || std::fs::read_to_string(format!("/proc/{new}/stat")).is_ok_and(|stat| stat.contains(") Z "))
     });
+    ok(&guest, &[]);
+}
+
+#[test]
+fn a_holder_that_takes_nobody_any_more_is_not_waited_for() {
+    let guest = Guest::serve("");
+    ok(&guest, &[]);
+    processes::signal(holder(&guest), "STOP");
+    // What has been given up stays in the queue until the holder looks at it.
+    let full = (0..20_000).any(|_| {
+        let asked = socket::connect_at_once(&guest.home.data(), &Layout::holder_socket(wire::VERSION));
+        asked.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
+    });
+    assert!(full, "the queue has no end");
     ok(&guest, &[]);
 }
 

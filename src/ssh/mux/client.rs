@@ -70,7 +70,7 @@ impl Holder {
     /// Asks a holder that is there already, without a runtime.
     pub fn ask(&self, request: &Request) -> Option<Asked> {
         let prepared = Prepared::new().ok()?;
-        prepared.send(socket::connect(&self.dir, &self.socket).ok()?, request, None).ok()
+        prepared.send(socket::connect_at_once(&self.dir, &self.socket).ok()?, request, None).ok()
     }
 
     /// Connects; starts a holder where none listens.
@@ -79,7 +79,7 @@ impl Holder {
         let mut pause = Duration::from_micros(200);
         let mut started = false;
         loop {
-            match socket::connect(&self.dir, &self.socket) {
+            match socket::connect_at_once(&self.dir, &self.socket) {
                 Ok(stream) => return Some(stream),
                 Err(error) if is_absent(&error) && begun.elapsed() < COME_UP => {}
                 Err(_) => return None,
